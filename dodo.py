@@ -264,13 +264,14 @@ def task_phase1c_targeted_distillation():
             run=f"{T}:teach", secrets=C.teach.secrets,
             gates=(*audited, "rows_without_fail", "rows_without_terms"),
             reads={
-                "failures": f"{cluster}#failures", "sample": sample, "fixed": f"{P}:critique#fixed",
-                "hard": f"{P}:critique#hard", "pool": f"{D}#train", **FIXTURES,
+                "failures": f"{cluster}#failures", "right": f"{cluster}#regression", "sample": sample,
+                "fixed": f"{P}:critique#fixed", "hard": f"{P}:critique#hard", "pool": f"{D}#train", **FIXTURES,
             },
             writes={"train": "train.jsonl", "validation": "validation.jsonl", "teachers": "teachers.json"},
             params={
-                "settings": C.teach, "rows": C.distil.rows, "few_answers": C.critique.few_answers,
-                "engine": C.evaluate.engine, "jail": C.jail, "code": C.sources.code, **THREADS, **SEED,
+                "settings": C.teach, "rows": C.distil.rows, "least_rate": C.distil.least_rate,
+                "few_answers": C.critique.few_answers, "engine": C.evaluate.engine, "jail": C.jail,
+                "code": C.sources.code, **THREADS, **SEED,
             },
         ),
         Step(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from lib.train.settings import TrainSettings
 from tasks import phase1a_base_training
 
 if TYPE_CHECKING:
+    from lib.distil.lessons import Lessons
     from lib.evaluate.compare import Comparison
     from lib.evaluate.results import Results
 
@@ -30,9 +30,10 @@ PURPOSE = "phase1c_targeted_distillation:teach"
 
 
 def teach(
-    *, failures: Path, sample: Path, fixed: Path, hard: Path, pool: Path, fixtures: list[Path], train: Path,
-    validation: Path, teachers: Path, cache: Path, settings: TeachSettings, rows: dict[str, int], few_answers: int,
-    engine: EngineSettings, jail: JailSettings, code: CodeSettings, threads: int, seed: int,
+    *, failures: Path, right: Path, sample: Path, fixed: Path, hard: Path, pool: Path, fixtures: list[Path],
+    train: Path, validation: Path, teachers: Path, cache: Path, settings: TeachSettings, rows: dict[str, int],
+    least_rate: float, few_answers: int, engine: EngineSettings, jail: JailSettings, code: CodeSettings, threads: int,
+    seed: int,
 ) -> Result:  # fmt: skip
     """Have the failures answered, keep what their verifiers accept, and make rows of it; audit the rows."""
     from lib.analyse.export import read_failures
@@ -46,7 +47,8 @@ def teach(
     from lib.teach.terms import provenance
 
     failed = items.missed(read_failures(failures), jsonl.read(sample, Row))
-    taken = items.budgeted(failed, rows, seed)
+    reached, out = items.within_reach(failed, jsonl.read(right, Row), least_rate)
+    taken = items.budgeted(reached, rows, seed)
     easy, own, left = items.divided(taken, jsonl.read(fixed, Fixed), jsonl.read(hard, Hard))
     answers, usd = asked(left, settings, purpose=PURPOSE, cache=cache, engine=engine, threads=threads)
     packages = importable([item.row for item in taken], code, fixtures, cache)
@@ -54,22 +56,28 @@ def teach(
     made: list[Row] = []
     for name, offer, taught in (("self", settings.student, by_self), (settings.use, settings.offer, by_teacher)):
         made += rows_of(taught, provenance(name, offer), settings.pairs) if taught else []
-    parts = lessons(made, list(jsonl.read(pool, Row)), settings.pairs, seed)
-    for path, part in zip((train, validation), parts, strict=True):
-        jsonl.write(path, part)
-    write_teachers(teachers, [*parts[0], *parts[1]])
-    audited = audit(*parts, {item.row.id for item in failed})
-    metrics = {"failures": len(failed), "items": len(taken), "self_fixed": len(easy), "asked": len(left)}
-    metrics |= {f"answers_{name}": count for name, count in sorted(counts.items())} | _counted(*parts)
+    found = lessons(made, list(jsonl.read(pool, Row)), settings.pairs, few_answers, seed)
+    write_teachers(teachers, [*found.train, *found.validation])
+    audited = audit(found.train, found.validation, {item.row.id for item in failed})
+    metrics: dict[str, Number] = {
+        "failures": len(failed), "out_of_reach": sum(out.values()), "kinds_out_of_reach": len(out), "items": len(taken),
+        "self_fixed": len(easy), "asked": len(left),
+        **{f"answers_{name}": count for name, count in sorted(counts.items())}, **_written(found, train, validation),
+    }  # fmt: skip
     gates = [*lesson_gates(audited, settings.pairs), *teacher_gates(audited)]
     return Result(metrics=metrics, timings={"usd": usd}, gates=gates)
 
 
-def _counted(train: Sequence[Row], validation: Sequence[Row]) -> dict[str, Number]:
-    """Rows by what they are for."""
-    directions = Counter(row.provenance["direction"] for row in train)
-    found: dict[str, Number] = {f"train_{name}": directions[name] for name in ("forward", "reverse", "rehearsal")}
-    return {**found, "train_rows": len(train), "validation_rows": len(validation)}
+def _written(found: Lessons, train: Path, validation: Path) -> dict[str, Number]:
+    """Write the rows; count them by what they are for."""
+    jsonl.write(train, found.train)
+    jsonl.write(validation, found.validation)
+    directions = Counter(row.provenance["direction"] for row in found.train)
+    return {
+        **{f"train_{name}": directions[name] for name in ("forward", "reverse", "rehearsal")},
+        "counterweights": found.counterweights, "counterweights_missing": found.missing,
+        "train_rows": len(found.train), "validation_rows": len(found.validation),
+    }  # fmt: skip
 
 
 def draw(
@@ -78,22 +86,21 @@ def draw(
 ) -> Result:  # fmt: skip
     """The control's rows: as many of each domain, of items drawn at random, with their references as answers."""
     from lib.distil.control import budget, drawn
-    from lib.distil.lessons import lesson_gates, lessons
-    from lib.teach.mixture import audit
+    from lib.distil.lessons import as_many, lesson_gates
+    from lib.teach.mixture import REHEARSAL, audit
     from lib.teach.terms import provenance
 
-    wanted = budget(row for path in taught for row in jsonl.read(path, Row))
+    theirs = [row for path in taught for row in jsonl.read(path, Row)]
+    wanted, rehearsed = budget(theirs), sum(row.provenance["direction"] == REHEARSAL for row in theirs)
     rows = list(jsonl.read(sample, Row))
     made = drawn(rows, wanted, provenance("reference", offer), pairs, seed)
-    parts = lessons(made, list(jsonl.read(pool, Row)), pairs, seed)
-    for path, part in zip((train, validation), parts, strict=True):
-        jsonl.write(path, part)
-    got = budget([*parts[0], *parts[1]])
+    found = as_many(made, list(jsonl.read(pool, Row)), pairs, rehearsed, seed)
+    got = budget([*found.train, *found.validation])
     missing = sum(abs(wanted[domain] - got[domain]) for domain in wanted | got)
     equal = Gate(name="control_rows_missing", value=missing, threshold=0, at_least=False, n=wanted.total(),
                  reference="rows taught")  # fmt: skip
-    audited = audit(*parts, {row.id for row in rows})
-    return Result(metrics=_counted(*parts), gates=[equal, *lesson_gates(audited, pairs)])
+    audited = audit(found.train, found.validation, {row.id for row in rows})
+    return Result(metrics=_written(found, train, validation), gates=[equal, *lesson_gates(audited, pairs)])
 
 
 def render(
@@ -163,6 +170,7 @@ def compare(
     """
     from lib.distil import verdict
     from lib.distil.control import items
+    from lib.distil.kinds import LEAST_OF_A_KIND, kinds
     from lib.evaluate.metrics import summary
     from lib.evaluate.results import read_results
     from lib.evaluate.samples import pick_samples
@@ -171,7 +179,10 @@ def compare(
     models: dict[str, Results] = {name: read_results(path) for name, path in sides.items()}
     kept = verdict.kept(regressions, items(row for path in drawn for row in jsonl.read(path, Row)))
     asked = chosen(jsonl.read(rows, Row), settings.rows, seed)
-    found: dict[str, Any] = {"samples": pick_samples(asked, models["tuned"], models["targeted"]), "retained": kept}
+    found: dict[str, Any] = {
+        "samples": pick_samples(asked, models["tuned"], models["targeted"]), "retained": kept,
+        "kinds": kinds(models, LEAST_OF_A_KIND),
+    }  # fmt: skip
     metrics: dict[str, Number] = verdict.counted(models) | verdict.as_metrics(kept)
     if metrics["judged"]:
         compared: dict[str, Comparison] = verdict.compared(models)

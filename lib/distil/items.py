@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from lib.analyse.export import Failure
@@ -9,6 +10,7 @@ from lib.analyse.sample import stratified
 from lib.critique.settle import Fixed, Hard
 from lib.data.rows import Row
 from lib.errors import DataError
+from lib.evaluate.stats import wilson
 from lib.teach.prompts import Missed
 from lib.teach.talk import Answer, Usage
 
@@ -26,6 +28,21 @@ def missed(failures: Iterable[Failure], rows: Iterable[Row]) -> list[Missed]:
             row, said = known[failure.id], failure.answer
             found.append(Missed(row=row, said=said, outcome=failure.verdict, reason=failure.reason))
     return found
+
+
+def within_reach(items: Sequence[Missed], right: Iterable[Row], least: float) -> tuple[list[Missed], dict[str, int]]:
+    """Items of kinds that the model gets right now and then, and the numbers of the others by kind.
+
+    Left out is a kind (source) of which the pass rate's 95 % Wilson interval ends below `least`; 0 leaves out none.
+    `right` are the sampled rows that the model got right. Where a model got next to none of some hundred rows that are
+    like those it was trained on, the same again teaches it nothing, and takes the place of what would.
+    """
+    wrong, known = Counter(item.row.source for item in items), Counter(row.source for row in right)
+    out = {
+        source: count for source, count in sorted(wrong.items())
+        if wilson(known[source], known[source] + count).high < least
+    }  # fmt: skip
+    return [item for item in items if item.row.source not in out], out
 
 
 def budgeted(items: Sequence[Missed], most: Mapping[str, int], seed: int) -> list[Missed]:

@@ -9,7 +9,8 @@ from blake3 import blake3
 
 from lib.data.rows import Row
 from lib.result import Gate
-from lib.teach.mixture import REHEARSAL, Audit, divide, rehearse
+from lib.teach.balance import counterweights
+from lib.teach.mixture import Audit, apart, divide, marked, rehearse, rehearsed_rows
 from lib.teach.settings import PairSettings
 from lib.train.mix import in_proportion
 
@@ -17,17 +18,46 @@ IDLE_ROWS = 8
 """Rehearsal rows where nothing failed: the steps that follow still have something to read, and claim nothing."""
 
 
-def lessons(rows: Sequence[Row], pool: Sequence[Row], pairs: PairSettings, seed: int) -> tuple[list[Row], list[Row]]:
-    """Training rows, rehearsal rows among them, and the validation rows made of other items.
+class Lessons(msgspec.Struct, frozen=True, kw_only=True):
+    """Training rows with rehearsal rows among them, validation rows of other items, counterweights, those lacking."""
 
-    `pool` are rows the student was trained on before. Raises DataError where it is too small.
+    train: list[Row]
+    validation: list[Row]
+    counterweights: int = 0
+    missing: int = 0
+
+
+def lessons(rows: Sequence[Row], pool: Sequence[Row], pairs: PairSettings, few_answers: int, seed: int) -> Lessons:
+    """Rows made of failures, balanced where a kind has at most `few_answers` answers, and rehearsed.
+
+    `pool` are rows of the split that the student was trained on. Raises DataError where it is too small.
     """
     if not rows:
-        ranked = sorted(pool, key=lambda row: _rank(row, seed))[:IDLE_ROWS]
-        note = {"direction": REHEARSAL}
-        return [msgspec.structs.replace(row, provenance={**row.provenance, **note}) for row in ranked], []
+        return _idle(pool, seed)
     train, validation = divide(rows, pairs.validation, seed)
-    return rehearse(train, pool, pairs, seed, apart={row.group for row in validation}), validation
+    free = apart(pool, train, validation)
+    forward = [row for row in train if row.provenance["direction"] == "forward"]
+    beside = counterweights(forward, pool, free, few_answers, seed)
+    wanted = rehearsed_rows(len(train), pairs.rehearsal)
+    train = rehearse(train, beside.rows, free, wanted, seed)
+    return Lessons(train=train, validation=validation, counterweights=len(beside.rows), missing=beside.missing)
+
+
+def as_many(rows: Sequence[Row], pool: Sequence[Row], pairs: PairSettings, rehearsed: int, seed: int) -> Lessons:
+    """Rows drawn at random with as many rehearsal rows as the others have, or the share that is asked for if more.
+
+    They need no counterweights: what is drawn at random is mixed as the pool is.
+    """
+    if not rows:
+        return _idle(pool, seed)
+    train, validation = divide(rows, pairs.validation, seed)
+    wanted = max(rehearsed, rehearsed_rows(len(train), pairs.rehearsal))
+    return Lessons(train=rehearse(train, [], apart(pool, train, validation), wanted, seed), validation=validation)
+
+
+def _idle(pool: Sequence[Row], seed: int) -> Lessons:
+    ranked = sorted(pool, key=lambda row: _rank(row, seed))[:IDLE_ROWS]
+    return Lessons(train=list(map(marked, ranked)), validation=[])
 
 
 def watched(taught: Sequence[Row], earlier: Sequence[Row], seed: int) -> list[Row]:

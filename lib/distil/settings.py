@@ -32,11 +32,13 @@ class DistilTrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 class DistilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[distil]`: phase 1D. `rows` is the most failed items of each domain that are taught.
 
+    Kinds of which the model gets less than `least_rate` right, by the upper end of the interval, are left out.
     `second_seed` trains on the same rows once more: how much of a difference is chance. `min_retained` is the share of
     rows right before that a model must still get right to be called one that forgets nothing.
     """
 
     rows: dict[DomainName, Scaled]
+    least_rate: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     second_seed: int
     min_retained: Annotated[float, msgspec.Meta(ge=0, le=1)]
     train: DistilTrainSettings

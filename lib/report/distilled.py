@@ -71,14 +71,33 @@ def _terms(one: Mapping[str, Any]) -> str:
 def made(taught: Source, drawn: Source | None, tensors: Mapping[str, Source], spent: Html) -> Html:
     """What both sides were trained on: rows by direction, tokens, and dollars."""
     sides = [("failures", taught, tensors.get("targeted")), ("at random", drawn, tensors.get("control"))]
-    keys = ("train_forward", "train_reverse", "train_rehearsal", "validation_rows")
+    keys = ("train_forward", "train_reverse", "train_rehearsal", "counterweights", "validation_rows")
     rows = [
         [name, *(source.figure(key) for key in keys),
          rendered.figure("train_tokens") if rendered is not None else ABSENT]
         for name, source, rendered in sides if source is not None
     ]  # fmt: skip
-    head = ("rows of", "#forward", "#reverse", "#rehearsal", "#validation", "#tokens in training rows")
-    return join(table(head, rows), tag("p", "Spent on the teacher: ", spent, "."))
+    head = (
+        "rows of", "#forward", "#reverse", "#rehearsal", "#of them counterweights", "#validation",
+        "#tokens in training rows",
+    )  # fmt: skip
+    left = tag(
+        "p", taught.figure("out_of_reach"), " failures of ", taught.figure("kinds_out_of_reach"),
+        " kinds were left out: the model gets next to none of their rows right. ",
+        taught.figure("counterweights_missing"), " counterweights were not to be had. Spent on the teacher: ",
+        spent, ".",
+    )  # fmt: skip
+    return join(table(head, rows), left)
+
+
+def kinds(found: Sequence[Mapping[str, Any]], names: Mapping[str, str], compared: Source) -> Html:
+    """Right answers of every model by kind of task, the kind that lost most first."""
+    keys = list(found[0]["right"]) if found else []
+    rows = [
+        [one["name"], number(one["n"]), *(compared.link(number(one["right"][key]), "kinds") for key in keys)]
+        for one in found
+    ]
+    return table(("kind", "#n", *(f"#{names.get(key, key)}" for key in keys)), rows)
 
 
 def retained(compared: Source) -> Html:

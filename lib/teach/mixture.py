@@ -10,7 +10,6 @@ from blake3 import blake3
 
 from lib.data.rows import Row
 from lib.errors import DataError
-from lib.teach.settings import PairSettings
 
 REHEARSAL = "rehearsal"
 
@@ -29,26 +28,39 @@ def divide(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], lis
     return [row for row in rows if row.group not in chosen], [row for row in rows if row.group in chosen]
 
 
-def rehearse(
-    rows: Sequence[Row], pool: Sequence[Row], settings: PairSettings, seed: int, apart: Collection[str] = ()
-) -> list[Row]:
-    """`rows` and enough rows of `pool` to make up the share `settings.rehearsal` of the whole, in seeded order.
-
-    Rows of groups that are taught, or in `apart` (validation), are not taken. Raises DataError for too small a pool.
-    """
-    wanted = int(len(rows) * settings.rehearsal / (1 - settings.rehearsal))
-    while wanted < settings.rehearsal * (len(rows) + wanted):
+def rehearsed_rows(taught: int, share: float) -> int:
+    """The least number of rehearsal rows that make up `share` of themselves and `taught` others."""
+    wanted = int(taught * share / (1 - share))
+    while wanted < share * (taught + wanted):
         wanted += 1
-    taken_groups = {row.group for row in rows} | set(apart)
-    free = [row for row in pool if row.group not in taken_groups]
-    if len(free) < wanted:
+    return wanted
+
+
+def apart(pool: Sequence[Row], *taken: Sequence[Row]) -> list[Row]:
+    """Rows of `pool` whose group none of the taken rows has."""
+    groups = {row.group for rows in taken for row in rows}
+    return [row for row in pool if row.group not in groups]
+
+
+def rehearse(rows: Sequence[Row], first: Sequence[Row], free: Sequence[Row], wanted: int, seed: int) -> list[Row]:
+    """`rows`, `first`, and rows of `free` up to `wanted` rehearsal rows in all, in seeded order.
+
+    More than `wanted` where `first` alone has more. Raises DataError for too few free rows.
+    """
+    known = {row.id for row in first}
+    others = sorted((row for row in free if row.id not in known), key=lambda row: _draw(row.id, seed))
+    more = max(0, wanted - len(first))
+    if len(others) < more:
         raise DataError(
-            f"{len(rows)} taught rows need {wanted} rehearsal rows, and the pool has {len(free)}: give it more, or "
-            "lower teach.pairs.rehearsal (0.1 at least)"
+            f"{len(rows)} taught rows need {wanted} rehearsal rows, and the pool has {len(first) + len(others)}: "
+            "give it more, or lower teach.pairs.rehearsal (0.1 at least)"
         )
-    drawn = sorted(free, key=lambda row: _draw(row.id, seed))[:wanted]
-    marked = [msgspec.structs.replace(row, provenance={**row.provenance, "direction": REHEARSAL}) for row in drawn]
-    return sorted([*rows, *marked], key=lambda row: _draw(f"order {row.id}", seed))
+    return sorted([*rows, *map(marked, [*first, *others[:more]])], key=lambda row: _draw(f"order {row.id}", seed))
+
+
+def marked(row: Row) -> Row:
+    """The row with a note that it is rehearsed, not taught."""
+    return msgspec.structs.replace(row, provenance={**row.provenance, "direction": REHEARSAL})
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):

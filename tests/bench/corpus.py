@@ -123,12 +123,13 @@ def _copy(base: Row, least: float, most: float, number: int, pairs: list[tuple[s
 def _edited(text: str, least: float, most: float, draw: random.Random) -> str:
     """Words replaced until the similarity lies between; separators stay as they are.
 
-    Most of the words that it will take are replaced at once; in a short text that may be too many already.
+    Most of the words that it will take are replaced at once; in a short text that may be too many already, and one more
+    word may step over what is aimed at: then the aim is widened.
     """
     aim, known = draw.uniform(least + 0.01, most - 0.01), shingles(text)
     most_of = int(0.07 * len(known) * (1 - aim) / (1 + aim))  # a word is in some ten shingles
-    for at_once in (most_of, 0, 0, 0):
-        if (found := _replaced(text, at_once, (least, aim), known, draw)) is not None:
+    for at_once, wide in ((most_of, aim), (0, aim), (0, aim), (0, aim), *[(0, most)] * 20):
+        if (found := _replaced(text, at_once, (least, wide), known, draw)) is not None:
             return found
     raise ValueError("no edit of this text has the similarity that is wanted")
 

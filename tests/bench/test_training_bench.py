@@ -14,8 +14,8 @@ from lib.errors import DataError
 from lib.train import render
 from tests.bench import training
 from tests.bench.finished import apart, finished
-from tests.bench.training_rivals import Adapter, Choice, Examples, Padded, Rival, trainer, validation_loss
-from tests.bench.training_sides import Ran, Work, ours
+from tests.bench.training_rivals import Adapter, Choice, Examples, Padded, Rival, our_passes, trainer, validation_loss
+from tests.bench.training_sides import Ran, Work, our_steps, ours
 
 if TYPE_CHECKING:  # a child process that imports this module has no tests/ on its path
     from smoke_run import Smoke
@@ -60,17 +60,17 @@ def our_run(work: Work) -> tuple[Work, Ran]:
 
 def test_both_sides_train_on_the_same_rows_and_end_alike(our_run: tuple[Work, Ran], work: Work) -> None:
     theirs = in_folder(work, "trainer")
-    found, rival = our_run[1], trainer(rival_of(theirs))
+    found, rival = our_run[1], trainer(rival_of(theirs, sampling="as_ours"))
     rows = render.load(work.train).head(work.rows)
     assert (found.rows, found.tokens, found.steps) == (len(rows), len(rows.tokens), STEPS)
-    speed, loss = training.goals(found, [rival], judged(our_run[0]), [judged(theirs)])
+    speed, loss = training.goals(found, [rival], judged(our_run[0]), judged(theirs))
     assert speed.value == pytest.approx(rival.seconds / found.seconds)
     assert loss.passed, loss.line()
 
 
 def test_a_side_that_learns_nothing_is_noticed(our_run: tuple[Work, Ran], work: Work) -> None:
     idle = in_folder(work, "idle", settings=msgspec.structs.replace(work.settings, lr=1e-9))
-    _, loss = training.goals(trainer(rival_of(idle)), [our_run[1]], judged(idle), [judged(our_run[0])])
+    _, loss = training.goals(trainer(rival_of(idle)), [our_run[1]], judged(idle), judged(our_run[0]))
     assert not loss.passed
 
 
@@ -90,14 +90,24 @@ def test_one_step_over_the_same_rows_gives_the_same_adapter(work: Work) -> None:
     assert np.isclose(moved, expected, rtol=0.01, atol=1e-6).mean() > 0.99
 
 
+@pytest.mark.parametrize("micro", [1, 2])
+def test_the_rival_can_be_given_the_rows_of_our_steps(work: Work, micro: int) -> None:
+    rows = render.load(work.train).head(work.rows)
+    steps, passes = our_steps(work, rows), our_passes(work, rows, micro)
+    each, rest = divmod(len(passes), STEPS)
+    assert rest == 0 and all(passes)
+    assert [sum(passes[each * at : each * (at + 1)], []) for at in range(STEPS)] == steps
+    assert sorted(sum(steps, [])) == list(range(work.rows))
+
+
 def test_sides_that_did_different_work_are_refused() -> None:
     ran = Ran(tokens=1000, rows=10, steps=2, seconds=1.0, peak_bytes=0)
     slow, slower = (msgspec.structs.replace(ran, seconds=seconds) for seconds in (1.9, 2.0))
-    assert [goal.passed for goal in training.goals(ran, [slow, slower], 1.0, [1.0, 2.0])] == [False, True]
-    assert [goal.passed for goal in training.goals(ran, [slower], 1.02, [2.0, 1.0])] == [True, False]
+    assert [goal.passed for goal in training.goals(ran, [slow, slower], 1.0, 1.0)] == [False, True]
+    assert [goal.passed for goal in training.goals(ran, [slower], 1.02, 1.0)] == [True, False]
     for name in ("tokens", "rows", "steps"):
         with pytest.raises(DataError, match=name):
-            training.goals(ran, [slow, msgspec.structs.replace(slow, **{name: 7})], 1.0, [1.0, 1.0])
+            training.goals(ran, [slow, msgspec.structs.replace(slow, **{name: 7})], 1.0, 1.0)
 
 
 def test_common_rows_fill_both_sides_steps(work: Work) -> None:

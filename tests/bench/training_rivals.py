@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+import numpy as np
 
 from lib.allocator import bound_kernel_caches, keep_freed_memory
 from lib.train import render
 from lib.train.render import Rendered
 from tests.bench.finished import peak_bytes
-from tests.bench.training_sides import Ran, Work
+from tests.bench.training_sides import Ran, Work, our_steps
 
 if TYPE_CHECKING:
     import torch
@@ -25,13 +26,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     fp32: everything. autocast: fp32 weights, bf16 products. bf16: the frozen weights, too; adapters stay fp32.
     `keep_memory` gives it our settings of the C library's allocator and of the kernel caches, which transformers leaves
-    alone.
+    alone. `sampling` is the Trainer's own, or "as_ours": every step has the rows that our step has.
     """
 
     precision: Literal["fp32", "autocast", "bf16"]
     attention: Literal["sdpa", "eager"]
     micro: int
-    sampling: Literal["random", "group_by_length"] = "random"
+    sampling: Literal["random", "group_by_length", "as_ours"] = "random"
     keep_memory: bool = True
 
     @property
@@ -61,7 +62,6 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
 def trainer(rival: Rival) -> Ran:
     """transformers.Trainer, rows padded to the longest of their forward pass; the adapter lands in `out`/adapter."""
     import torch
-    from transformers import Trainer
 
     from lib.train.lora import adapter_tensors, save_adapter
 
@@ -73,9 +73,11 @@ def trainer(rival: Rival) -> Ran:
     model = _adapted(work, rival.choice)
     rows = render.load(work.train).head(work.rows)
     collate, clock = Padded(rows.eos_id), _clock()
-    Trainer(
-        model=model, args=_arguments(work, rival.choice), train_dataset=Examples(rows), data_collator=collate,
-        callbacks=[clock], optimizers=_optimizer(model, work),
+    passes = our_passes(work, rows, rival.choice.micro) if rival.choice.sampling == "as_ours" else None
+    accumulated = len(passes) // work.steps if passes else work.rows_a_step // rival.choice.micro
+    _trainer_class(passes)(
+        model=model, args=_arguments(work, rival.choice, accumulated), train_dataset=Examples(rows),
+        data_collator=collate, callbacks=[clock], optimizers=_optimizer(model, work),
     ).train()  # fmt: skip
     save_adapter(adapter_tensors(model), model, work.out / "adapter")
     return Ran(
@@ -151,15 +153,35 @@ def _adapted(work: Work, choice: Choice) -> Any:
     return attach(model, work.settings.lora, seed=work.seed, base=identity.reference(work.model))
 
 
-def _arguments(work: Work, choice: Choice) -> Any:
+def our_passes(work: Work, rows: Rendered, micro: int) -> list[list[int]]:
+    """The rows of our steps, each step in equally many forward passes of about `micro` rows."""
+    steps = our_steps(work, rows)
+    parts = min(work.rows_a_step // micro, *map(len, steps))
+    return [part.tolist() for step in steps for part in np.array_split(step, parts)]
+
+
+def _trainer_class(passes: list[list[int]] | None) -> Any:
+    """transformers' Trainer; with `passes` its forward passes are those, in this order."""
+    from torch.utils.data import DataLoader
+    from transformers import Trainer
+
+    class InOurOrder(Trainer):
+        def get_train_dataloader(self) -> Any:
+            return DataLoader(self.train_dataset, batch_sampler=passes, collate_fn=self.data_collator)
+
+    return Trainer if passes is None else InOurOrder
+
+
+def _arguments(work: Work, choice: Choice, accumulated: int) -> Any:
     from transformers import TrainingArguments
 
     if work.rows_a_step % choice.micro:
         raise ValueError(f"{choice.micro} rows a pass do not divide the {work.rows_a_step} of a step")
+    own = {} if choice.sampling == "as_ours" else {"train_sampling_strategy": choice.sampling}
     return TrainingArguments(
         output_dir=str(work.out / "trainer"), use_cpu=True, bf16=choice.precision != "fp32", num_train_epochs=1,
-        per_device_train_batch_size=choice.micro, gradient_accumulation_steps=work.rows_a_step // choice.micro,
-        train_sampling_strategy=choice.sampling, max_grad_norm=work.settings.clip, seed=work.seed,
+        per_device_train_batch_size=choice.micro, gradient_accumulation_steps=accumulated,
+        max_grad_norm=work.settings.clip, seed=work.seed, **own,
         remove_unused_columns=False, save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import msgspec
 
 from lib.errors import TrainingError
 from lib.train import render
+from lib.train.render import Rendered
 from lib.train.settings import TrainSettings
 from tests.bench.finished import peak_bytes
 
@@ -53,7 +54,6 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 
 def ours(work: Work) -> Ran:
     """lib.train, as the pipeline's training step calls it; the adapter lands in `out`/adapter."""
-    from lib.train.batches import Steps
     from lib.train.fine_tune import fine_tune
 
     rows = render.load(work.train).head(work.rows)
@@ -68,10 +68,18 @@ def ours(work: Work) -> Ran:
     )  # fmt: skip
     if summary.best_step != summary.steps:
         raise TrainingError("our last step did not improve on the base, so its adapter was not kept: train for longer")
-    steps = Steps(
-        rows, block_tokens=settings.block_tokens, blocks_per_step=settings.blocks_per_step, seed=work.seed
-    )
-    seen = sum(len(block) for step in range(summary.steps) for block in steps[step])
+    seen = sum(map(len, our_steps(work, rows)[: summary.steps]))
     return Ran(
         tokens=summary.tokens, rows=seen, steps=summary.steps, seconds=summary.seconds, peak_bytes=peak_bytes()
     )
+
+
+def our_steps(work: Work, rows: Rendered) -> list[list[int]]:
+    """Numbers of the rows that each of our optimizer steps sees."""
+    from lib.train.batches import Steps
+
+    settings = work.settings
+    steps = Steps(
+        rows, block_tokens=settings.block_tokens, blocks_per_step=settings.blocks_per_step, seed=work.seed
+    )
+    return [[row for block in steps[step] for row in block] for step in range(work.steps)]

@@ -51,6 +51,15 @@ def test_a_failure_of_an_unknown_row_is_refused() -> None:
         items.missed([failure(row(999))], ROWS)
 
 
+def test_kinds_of_which_nothing_is_learnt_are_left_out_and_counted() -> None:
+    starts = {"none": 1000, "some": 2000, "few": 3000}
+    hopeless, hard, few = ([row(at + n, source=f"toy/{name}") for n in range(60)] for name, at in starts.items())
+    failed = items.missed([failure(one) for one in (*hopeless, *hard[:58], *few[:5])], [*hopeless, *hard, *few])
+    kept, out = items.within_reach(failed, hard[58:], 0.08)  # 60 of 60 wrong: at most 6.0 %; 5 of 5: at most 43 %
+    assert out == {"toy/none": 60} and Counter(one.row.source for one in kept) == {"toy/some": 58, "toy/few": 5}
+    assert items.within_reach(failed, hard[58:], 0.0) == (failed, {})
+
+
 def test_the_budget_holds_for_each_domain_and_takes_every_source() -> None:
     rows = [row(n, source=f"toy/{n % 3}") for n in range(30)] + [row(n, "code") for n in range(5)]
     failed = items.missed([failure(one) for one in rows], rows)
@@ -96,23 +105,43 @@ def test_a_sample_that_is_too_small_gives_fewer_rows() -> None:
 # What is trained on
 
 
+def told_wrong(rows: list[Row]) -> list[Taught]:
+    return [Taught(missed=items.missed([failure(one)], [one])[0], answer=one.answer) for one in rows]
+
+
 def taught() -> list[Row]:
     pairs = [Taught(missed=missed(n), answer=LONG) for n in range(20)]
     return rows_of(pairs, NOTE, PAIRS)
 
 
 def test_lessons_are_divided_and_rehearsed() -> None:
-    train, validation = lessons.lessons(taught(), POOL, PAIRS, 1)
-    found = audit(train, validation, {missed(n).row.id for n in range(20)})
-    assert found.rehearsal_share >= 0.1 and found.taught == 40 and len(validation) == 10
+    made = lessons.lessons(taught(), POOL, PAIRS, 10, 1)
+    found = audit(made.train, made.validation, {missed(n).row.id for n in range(20)})
+    assert found.rehearsal_share >= 0.1 and found.taught == 40 and len(made.validation) == 10
+    assert (made.counterweights, made.missing) == (0, 0)
     assert (found.without_fail, found.straddling, found.duplicate_ids, found.rehearsed_taught) == (0, 0, 0, 0)
 
 
 def test_where_nothing_failed_a_few_rehearsal_rows_keep_the_graph_whole() -> None:
-    train, validation = lessons.lessons([], POOL, PAIRS, 1)
-    assert len(train) == lessons.IDLE_ROWS and validation == []
-    assert {one.provenance["direction"] for one in train} == {REHEARSAL}
-    assert control.budget(train) == {} and {one.id for one in train} <= {one.id for one in POOL}
+    made = lessons.lessons([], POOL, PAIRS, 10, 1)
+    assert len(made.train) == lessons.IDLE_ROWS and made.validation == []
+    assert {one.provenance["direction"] for one in made.train} == {REHEARSAL}
+    assert control.budget(made.train) == {} and {one.id for one in made.train} <= {one.id for one in POOL}
+    assert lessons.as_many([], POOL, PAIRS, 8, 1) == made
+
+
+def test_lessons_of_a_kind_with_few_answers_are_balanced() -> None:
+    pool = [row(n, answer="yes" if n % 4 else "no", source="toy/few") for n in range(200, 280)]
+    failed = [row(n, answer="no", source="toy/few") for n in range(12)]
+    pairs = msgspec.structs.replace(PAIRS, validation=0.0)
+    made = lessons.lessons(rows_of(told_wrong(failed), NOTE, pairs), pool, pairs, 10, 1)
+    answers = Counter(one.answer for one in made.train)
+    assert answers == {"no": 12, "yes": 36} and (made.counterweights, made.missing) == (36, 0)
+    plain = lessons.lessons(rows_of(told_wrong(failed), NOTE, pairs), pool, pairs, 1, 1)
+    assert Counter(one.provenance["direction"] for one in plain.train) == {"forward": 12, REHEARSAL: 2}
+    drawn = rows_of(told_wrong(failed), NOTE, pairs)
+    assert len(lessons.as_many(drawn, pool, pairs, 36, 1).train) == len(made.train)
+    assert len(lessons.as_many(drawn, pool, pairs, 0, 1).train) == 14
 
 
 def test_validation_rows_are_in_turns_of_what_is_taught_and_what_was_learnt_before() -> None:

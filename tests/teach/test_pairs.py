@@ -11,7 +11,7 @@ import pytest
 from lib.data.rows import Message, Row
 from lib.errors import DataError
 from lib.evaluate.verify import Verdict
-from lib.teach.mixture import audit, divide, rehearse
+from lib.teach.mixture import apart, audit, divide, rehearse, rehearsed_rows
 from lib.teach.pairs import REVERSE, Taught, rows_of, verified
 from lib.teach.prompts import SYSTEM, Missed, questions
 from lib.teach.settings import PairSettings
@@ -138,7 +138,8 @@ def test_no_pair_and_no_group_straddles() -> None:
 def test_rehearsal_makes_up_its_share(share: float, count: int) -> None:
     pool = [missed(number).row for number in range(100, 200)]
     settings_ = msgspec.structs.replace(PAIRS, rehearsal=share)
-    rows = rehearse(rows_of(taught(SUMS[:count]), NOTE, settings_), pool, settings_, seed=1)
+    made = rows_of(taught(SUMS[:count]), NOTE, settings_)
+    rows = rehearse(made, [], pool, rehearsed_rows(len(made), share), seed=1)
     found = audit(rows, [], {item.row.id for item in SUMS})
     assert share <= found.rehearsal_share and (found.rehearsal - 1) / (len(rows) - 1) < share
     assert found.taught == 2 * count
@@ -147,20 +148,20 @@ def test_rehearsal_makes_up_its_share(share: float, count: int) -> None:
 def test_rehearsal_takes_nothing_that_is_taught_or_validated() -> None:
     pool = [item.row for item in SUMS]
     rows = rows_of(taught(SUMS[:20]), NOTE, PAIRS)
-    apart = {item.row.group for item in SUMS[20:30]}
-    mixed = rehearse(rows, pool, PAIRS, seed=1, apart=apart)
-    allowed = {item.row.id for item in SUMS[30:]}
-    assert {row.id for row in mixed} - {row.id for row in rows} <= allowed
-    with pytest.raises(DataError, match="the pool has 0"):
-        rehearse(rows, pool[:20], PAIRS, seed=1)
+    free = apart(pool, rows, [item.row for item in SUMS[20:30]])
+    assert free == pool[30:]
+    mixed = rehearse(rows, free[:2], free, 5, seed=1)
+    rehearsed = [row for row in mixed if row.provenance.get("direction") == "rehearsal"]
+    assert len(rehearsed) == 5 and {row.id for row in free[:2]} < {row.id for row in rehearsed} <= {r.id for r in free}
+    assert len(rehearse(rows, free, free, 1, seed=1)) == len(rows) + len(free)  # what comes first comes whole
+    with pytest.raises(DataError, match="need 9 rehearsal rows, and the pool has 0"):
+        rehearse(rows, [], [], 9, seed=1)
 
 
 def test_the_audit_of_a_clean_set() -> None:
     rows = rows_of(taught(), NOTE, PAIRS)
     train, validation = divide(rows, 0.2, 7)
-    train = rehearse(
-        train, [missed(number).row for number in range(100, 200)], PAIRS, 7, {row.group for row in validation}
-    )
+    train = rehearse(train, [], [missed(n).row for n in range(100, 200)], rehearsed_rows(len(train), 0.1), 7)
     found = audit(train, validation, {item.row.id for item in SUMS})
     dirty = {name: value for name, value in msgspec.structs.asdict(found).items() if value and "rehears" not in name}
     assert dirty == {"taught": 80} and found.rehearsal_share >= 0.1 and found.rehearsed_taught == 0
