@@ -72,12 +72,13 @@ def _results(view: View) -> Html | None:
         return None
     domains = accuracy.parts(models)[1:]
     sample = view.json(COMPARE, "comparison.json")
+    kinds = sample.get("kinds") if sample else None  # a root of before this was counted has none
     return join(
         _said(compared),
         part("Learning curves", curves.figures(view, TRAININGS), tuple(TRAININGS.values())),
         part("Accuracy on the same test rows", accuracy.chart(models) if models else None, tuple(MODELS.values())),
         part("Paired differences, row by row", checks.verdicts(compared, SIDES, domains, head="difference")),
-        part("Right answers by kind of task", distilled.kinds(sample["kinds"], NAMES, compared) if sample else None),
+        part("Right answers by kind of task", distilled.kinds(kinds, NAMES, compared) if kinds else None),
         part("Still right of what the parent got right", distilled.retained(compared)),
         part("The files", _files(view), (GGUF, PARITY)),
         part("Answers before and after", answers.samples(sample["samples"], compared) if sample else None),

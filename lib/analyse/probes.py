@@ -120,8 +120,8 @@ def _swapped(answer: str, others: Sequence[str], rng: random.Random) -> str:
 
 
 def _wrong_number(answer: str, others: Sequence[str], rng: random.Random) -> str | None:
-    """Every number another one."""
-    if not _NUMBER.search(answer):
+    """Every number another one; not in code, where it may be part of a name, or a default that no call uses."""
+    if not _NUMBER.search(answer) or "```" in answer:
         return None
     return _NUMBER.sub(lambda found: str(int(found[0]) + rng.randint(1, 9)), answer)
 

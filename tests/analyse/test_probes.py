@@ -53,7 +53,12 @@ def test_answers_that_are_right_by_accident_are_left_out() -> None:
     assert kinds["truncated"] == 4 and left["truncated"] == 0 and left["injected"] == 4
 
 
-@pytest.mark.parametrize(("kind", "answer"), [("wrong_number", "no figure"), ("truncated", "7"), ("shuffled", "aaa")])
+@pytest.mark.parametrize(("kind", "answer"), [
+    ("wrong_number", "no figure"),
+    ("wrong_number", "```python\nx2 = y(n=1)\n```"),
+    ("truncated", "7"),
+    ("shuffled", "aaa"),
+])  # fmt: skip
 def test_a_row_that_allows_no_probe_of_a_kind_gives_none(kind: str, answer: str) -> None:
     assert kind not in {probe.kind for probe in make([row("Say it", answer)], per_kind=9, seed=1)}
     assert metrics(accepted([], verified)) == {}

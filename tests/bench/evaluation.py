@@ -2,8 +2,9 @@
 
 The rival is tried in both precisions and several batch sizes on a few rows; the fastest setting is asked the same test
 rows as ours, by the same harness. Goals: at least twice its generated tokens a second, at most 1 % of the verdicts
-different, and the difference not significant (McNemar). llama.cpp answers fewer rows, for the table. Figures go to the
-console and to $BENCH_OUT (else .bench/evaluation.json).
+different, and the difference not significant (McNemar). What rounding alone does is measured beside it: the rival
+against itself with another batch size, and both sides in fp32 on fewer rows. llama.cpp answers fewer rows, too.
+Figures go to the console and to $BENCH_OUT (else .bench/evaluation.json).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def measure(root: Finished, rows: int, folder: Path, say: Callable[[str], None] 
         return found
 
     best, pilots = fastest(pilot, rate)
-    sides = {"ours": ours, "generate": msgspec.structs.replace(best, most=ours.most)}
+    sides = {"ours": ours, "generate": msgspec.structs.replace(best, most=ours.most), **_rounding(ours, best, folder)}
     for kind, name in (("ours", "q8_0"), ("one by one", "q8_0"), ("one by one", "f16")):
         file = base / f"gguf/tuned/model-{name}.gguf"
         out, most = folder / f"{kind}-{name}", min(ours.most, FILE_ROWS)
@@ -112,11 +113,35 @@ def measure(root: Finished, rows: int, folder: Path, say: Callable[[str], None] 
         took[name] = _run("ask", exam)
         say(f"        {took[name].rate:7.0f} tokens/s  {took[name].rows} rows  {exam.name}")
     answers = {name: read_results(exam.out / "results.jsonl").rows for name, exam in sides.items()}
-    agreements = {name: agreement(answers["ours"][: len(rows)], rows) for name, rows in answers.items()}
+    found = agreements(answers)
+    for name, one in found.items():
+        say(f"        {one.verdicts} verdicts and {one.texts} texts of {one.n} differ: {name}")
     return {
-        "goals": goals(took["ours"], took["generate"], agreements["generate"]), "sides": took, "pilots": pilots,
-        "agreement_with_ours": agreements, "generate_settings": best.name,
+        "goals": goals(took["ours"], took["generate"], found["ours, generate"]), "sides": took, "pilots": pilots,
+        "agreements": found, "generate_settings": best.name,
     }  # fmt: skip
+
+
+def agreements(answers: Mapping[str, Sequence[ResultRow]]) -> dict[str, Agreement]:
+    """Every side against ours, but the rival again against itself, and fp32 against fp32; over the rows both have."""
+    against = {"generate again": "generate", "generate fp32": "ours fp32"}
+    found = {}
+    for name, rows in answers.items():
+        if name != "ours":
+            other = against.get(name, "ours")
+            found[f"{other}, {name}"] = agreement(answers[other][: len(rows)], rows)
+    return found
+
+
+def _rounding(ours: Exam, rival: Exam, folder: Path) -> dict[str, Exam]:
+    """The rival with twice the rows in a batch; and both sides in fp32, on fewer rows."""
+    few, engine = min(ours.most, FILE_ROWS), msgspec.structs.replace(ours.settings.engine, dtype="float32")
+    exact = msgspec.structs.replace(ours.settings, engine=engine)
+    return {
+        "generate again": msgspec.structs.replace(rival, most=ours.most, batch=2 * rival.batch, out=folder / "again"),
+        "ours fp32": msgspec.structs.replace(ours, most=few, settings=exact, out=folder / "ours-fp32"),
+        "generate fp32": msgspec.structs.replace(rival, most=few, dtype="float32", out=folder / "generate-fp32"),
+    }
 
 
 def _exam(root: Finished, rows: int, folder: Path) -> Exam:

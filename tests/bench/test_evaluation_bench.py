@@ -102,6 +102,19 @@ def test_verdicts_texts_and_passes_are_counted_apart() -> None:
         evaluation.agreement([row("a", "pass")], [row("a", "not_evaluated")])
 
 
+def test_the_rival_is_held_against_itself_and_fp32_against_fp32() -> None:
+    one, other = [row("a", "pass"), row("b", "fail")], [row("a", "pass"), row("b", "pass")]
+    sides = {
+        "ours": one, "generate": other, "generate again": other, "ours fp32": other[:1], "generate fp32": one[:1],
+        "one by one f16": other[:1],
+    }  # fmt: skip
+    found = evaluation.agreements(sides)
+    assert {name: (each.verdicts, each.n) for name, each in found.items()} == {
+        "ours, generate": (1, 2), "generate, generate again": (0, 2), "ours, ours fp32": (0, 1),
+        "ours fp32, generate fp32": (0, 1), "ours, one by one f16": (0, 1),
+    }  # fmt: skip
+
+
 def test_each_goal_fires() -> None:
     ours = Asked(rows=100, tokens=2000, seconds=1.0, peak_bytes=0)
     same = evaluation.Agreement(n=100, texts=0, verdicts=1, p=1.0, passed=(50, 50))
