@@ -77,22 +77,12 @@ class FrontierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """
 
     text: Calibration
-    finalists: Count
+    finalists: Annotated[int, msgspec.Meta(ge=1, le=3)]  # each costs an evaluation; so many places are declared
     keep: Share
     keep_low: Share
     mobile_share: Share
     mobile_of: str
     resamples: Count
-
-
-class GgufSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The sections of the configuration that this half of the compression reads."""
-
-    importance: ImportanceSettings
-    types: TypeSettings
-    mix: TypeMixSettings
-    awq: AwqSettings
-    frontier: FrontierSettings
 
 
 Origin = Literal["stock", "ours", "parent"]

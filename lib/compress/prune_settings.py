@@ -13,6 +13,8 @@ from lib.train.settings import Count, Positive, TrainSettings
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 Sparse = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+GRADUAL = "gradual"
+"""The variant that is pruned in stages."""
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -148,3 +150,24 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             for name, shape in self.shapes.items()
             for method in shape.methods or self.methods
         }
+
+    @property
+    def families(self) -> dict[str, list[str]]:
+        """Shape → variants that are as sparse in the same pattern, however their layers share the zeros.
+
+        A shape with another allocation counts to the plain one of its share; "gradual" to the shape it is made in.
+        """
+        found: dict[tuple[float, str], str] = {}
+        for name, shape in self.shapes.items():
+            found.setdefault((shape.share, shape.pattern), name)
+        families: dict[str, list[str]] = {name: [] for name in found.values()}
+        for variant, (_, shape) in self.variants.items():
+            families[found[shape.share, shape.pattern]].append(variant)
+        gradually = self.shapes[self.gradual.shape]
+        families[found[gradually.share, gradually.pattern]].append(GRADUAL)
+        return families
+
+    @property
+    def gradually(self) -> list[str]:
+        """The one-shot variants among which the method of pruning in stages is chosen."""
+        return [name for name, (_, shape) in self.variants.items() if shape is self.shapes[self.gradual.shape]]
