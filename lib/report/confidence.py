@@ -30,6 +30,12 @@ def sentence(numbers: Mapping[str, Any]) -> str:
     return f"{met}: {told}, {raw}; {beside}."
 
 
+def nothing(source: Source) -> Html:
+    """Said where there were too few answers, or only right or only wrong ones: then there is no map."""
+    counts = (source.figure("n"), " judged answers, ", source.figure("passed"), " of them right")
+    return tag("p", counts, ": too few, or all alike, to say how sure an answer is. No map was made.", class_="lead")
+
+
 def lead(source: Source) -> Html:
     """The verdict as a paragraph that leads to its lock."""
     return tag("p", source.link(sentence(source.values), "goal_met"), class_="lead")

@@ -36,7 +36,17 @@ def candidates(found: Record, frontier: Source, measured: Mapping[str, Measured]
          *_run(measured.get(one["name"], Measured())), _above(found, one), _mark(found, one)]
         for one in sorted(found["candidates"], key=lambda one: (one["bytes"], one["name"]))
     ]  # fmt: skip
-    return table(head, rows)
+    return join(table(head, rows), _refusals(found))
+
+
+def _refusals(found: Record) -> Html | None:
+    """Why those that were refused were, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for one in found["candidates"]:
+        if one["refused"]:
+            reasons.setdefault(one["refused"], []).append(one["name"])
+    lines = [tag("li", tag("b", ", ".join(names)), f": {reason}") for reason, names in reasons.items()]
+    return tag("div", tag("p", "Refused, whatever their figures:"), tag("ul", lines)) if lines else None
 
 
 def _size(one: Record, frontier: Source) -> list[Child]:
@@ -61,7 +71,7 @@ def _share(kept: Mapping[str, Record], one: Record, frontier: Source) -> Child:
 
 
 def _run(found: Measured) -> list[Child]:
-    keys = {"peak_rss_bytes": size, "prefill_tok_per_s": _rate, "decode_tok_per_s": _rate}
+    keys = {"file_peak_rss_bytes": size, "file_prefill_tok_per_s": _rate, "file_decode_tok_per_s": _rate}
     return [ABSENT if found.run is None else found.run.figure(key, show) for key, show in keys.items()]
 
 
@@ -80,7 +90,7 @@ def _mark(found: Record, one: Record) -> Html:
         words = [word for word in ("release", "mobile") if one["name"] == choice[word]]
         marks.append(tag("span", f"✓ {' and '.join(words)}", class_="good"))
     if one["refused"]:
-        marks += [tag("span", "✕ refused", class_="bad"), " ", tag("small", one["refused"])]
+        marks.append(tag("span", "✕ refused", class_="bad"))
     return join(*marks, None if marks else {"parent": "the parent", "ours": "ours"}.get(one["origin"], ""))
 
 

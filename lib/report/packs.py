@@ -11,7 +11,7 @@ from lib.report.checks import mark
 from lib.report.markup import Child, Html, join, table, tag
 from lib.report.source import ABSENT, Source, percent
 
-_PACKED = "_packed_bytes"
+_PACKED, _GOAL = "_packed_bytes", "goal_met_"
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,17 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     timings: Source | None = None
     dense: Source | None = None
     identical: tuple[Source, bool] | None = None
+
+
+def goals(compared: Source) -> Html:
+    """For each model, whether all its packs are as much smaller than the dense ones as was promised."""
+    told = [
+        [key.removeprefix(_GOAL), ": ", compared.link("met" if value else "NOT met", key)]
+        for key, value in compared.values.items() if key.startswith(_GOAL)
+    ]  # fmt: skip
+    parts = [[", " if at else None, one] for at, one in enumerate(told)]
+    return tag("p", "Packs of pruned models smaller than the dense one of the same type by as much as promised, in all"
+               " types: ", parts or "no pruned model was packed", ".", class_="lead")  # fmt: skip
 
 
 def shown(found: Mapping[str, Packed]) -> Html:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.figures import number
+from lib.figures import number, size
 from lib.report.markup import Child, Html, table, tag
 from lib.report.source import ABSENT, Source, interval, percent
 
@@ -63,21 +63,33 @@ def lead(found: Record, frontier: Source) -> Html:
     return tag("p", frontier.link(sentence(found, frontier.values), "release_chosen"), class_="lead")
 
 
+def tile(found: Record, frontier: Source) -> tuple[Child, Child]:
+    """Size and name of the released file in the fewest words; a dash where there is none."""
+    one = next((one for one in found["candidates"] if one["name"] == found["choice"]["release"]), None)
+    if one is None:
+        return frontier.link(ABSENT, "release_chosen"), "no finalist keeps enough"
+    return frontier.link(size(one["bytes"]), "bytes"), f"{one['name']}, {one['bits_per_weight']:.2f} bits a weight"
+
+
 def finalists(found: Record, frontier: Source) -> Html:
     """Verified answers of those that got so far, in the order in which they were asked."""
     if not found["accuracies"]:
         return tag("p", "No finalist was asked.", class_="absent")
-    rows = [_finalist(one, found["choice"]["verdicts"], frontier) for one in found["accuracies"]]
-    head = ("finalist", "#accuracy", "#kept of the parent's", "#95 % interval", "#n", "verdict")
+    verdicts = found["choice"]["verdicts"]
+    rows = [_finalist(at, one, verdicts, frontier) for at, one in enumerate(found["accuracies"])]
+    head = (
+        "finalist", "#accuracy", "#kept of the parent's", "#95 % interval", "#n", "#kept of its gain over the student",
+        "verdict",
+    )  # fmt: skip
     return table(head, rows)
 
 
-def _finalist(one: Record, verdicts: Mapping[str, str], frontier: Source) -> list[Child]:
+def _finalist(at: int, one: Record, verdicts: Mapping[str, str], frontier: Source) -> list[Child]:
     kept, value = one["kept"], one["value"]
     known = kept["value"] is not None
     return [
         one["name"], frontier.link(ABSENT if value is None else percent(value), "accuracies"),
         frontier.link(percent(kept["value"]) if known else ABSENT, "kept"),
         frontier.link(interval(kept["low"], kept["high"]) if known else ABSENT, "kept"),
-        frontier.link(number(kept["n"]), "n"), verdicts[one["name"]],
+        frontier.link(number(kept["n"]), "n"), frontier.figure(f"final_{at}_kept_gain", percent), verdicts[one["name"]],
     ]  # fmt: skip

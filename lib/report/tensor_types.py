@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -15,20 +15,24 @@ from lib.report.source import ABSENT, Source, percent
 _KEPT = "kept_delta_"
 
 
-def files(found: Mapping[str, tuple[Source, Any]]) -> Html:
-    """A row a file with its fallbacks counted; its tensors by role, folded. name -> (metrics, content of its types)."""
+def files(found: Mapping[str, tuple[Source, Any]], refused: Collection[str]) -> Html:
+    """A row a file with its fallbacks counted; its tensors by role, folded. name -> (metrics, content of its types).
+
+    `refused` are the types of the student's grid.
+    """
     head = ("file", "#bits a weight", "#matrices", "#fell back", "fell back from", "#on the student's grid")
     read = {name: (source, msgspec.convert(types, TypesReport)) for name, (source, types) in found.items()}
-    rows = [_file(name, source, types) for name, (source, types) in read.items()]
+    rows = [_file(name, source, types, refused) for name, (source, types) in read.items()]
     return join(table(head, rows), [_roles(name, source, types) for name, (source, types) in read.items()])
 
 
-def _file(name: str, source: Source, types: TypesReport) -> list[Child]:
+def _file(name: str, source: Source, types: TypesReport, refused: Collection[str]) -> list[Child]:
     fell = {t.wanted: t.got for t in types.tensors if t.fallback}
+    lost = sum(t.got in refused for t in types.tensors)
     words = ", ".join(f"{wanted} to {got}" for wanted, got in sorted(fell.items()))
     return [
         name, source.figure("bits_per_weight", lambda bits: f"{bits:.2f}"), source.figure("matrices"),
-        source.figure("fallbacks"), words or ABSENT, source.figure("tensors_on_grid"),
+        source.figure("fallbacks"), words or ABSENT, source.link(number(lost), "types"),
     ]  # fmt: skip
 
 

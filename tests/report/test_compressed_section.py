@@ -5,28 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from page_parser import Page
 
-from lib.compress.calibrate import Calibration, calibrate
-from lib.compress.calibrate_evidence import Evidence, Trace
-from lib.compress.calibrate_settings import CalibrateSettings
 from lib.compress.frontier import Accuracy, Candidate, Choice, choose, dominated_by
 from lib.compress.frontier_plan import PLAN, judge
 from lib.compress.frontier_variants import Frontier
 from lib.compress.gguf_settings import Calibration as Text
 from lib.compress.gguf_settings import FrontierSettings
-from lib.compress.prune_achieved import Achieved
-from lib.compress.prune_allocation import Curve
-from lib.compress.prune_distil import Recovered
-from lib.compress.prune_gradual import Stage
 from lib.compress.types import TensorType, TypesReport
 from lib.compress.types_grid import Grid
 from lib.evaluate.stats import Rate
-from lib.report import confidence, frontier, frontier_plot, packs, plot, pruned, release, tensor_types
+from lib.report import frontier, frontier_plot, plot, release, tensor_types
 from lib.report.frontier import Measured
-from lib.report.packs import Packed
 from lib.report.source import Source
 from lib.report.view import View
 from tasks import report_compressed
@@ -114,12 +105,20 @@ def test_a_parent_that_gets_nothing_right_has_no_share() -> None:
     blind = Accuracy(name="Q8_0", value=0.0, kept=Rate(float("nan"), 0.0, float("inf"), 20))
     found = table(blind, choice=Choice(release=None, mobile="Q8_0", verdicts={"Q8_0": "too few answers kept"}))
     assert "of a parent that gets nothing right" in release.sentence(found, dict.fromkeys(NUMBERS))
-    assert "Q8_0 0.0 % – – 20 too few answers kept" in sound(release.finalists(found, source()))
+    assert "Q8_0 0.0 % – – 20 – too few answers kept" in sound(release.finalists(found, source()))
+
+
+def test_the_tile_has_size_and_name_or_says_that_there_is_none() -> None:
+    shown, note = release.tile(FOUND, source())
+    assert sound(shown) == "96.0 MB" and note == "mix-1, 9.60 bits a weight"
+    shown, note = release.tile({**FOUND, "choice": {**FOUND["choice"], "release": None}}, source())
+    assert sound(shown) == "–" and note == "no finalist keeps enough"
 
 
 def test_finalists_have_accuracy_kept_share_and_verdict() -> None:
-    text = sound(release.finalists(FOUND, source()))
-    assert "mix-1 26.7 % 99.0 % 96.0–101.0 950 kept" in text and "Q4_0 24.3 % 90.0 % 80.0–92.0 950 too few" in text
+    text = sound(release.finalists(FOUND, source(final_1_kept_gain=0.981, final_0_kept_gain=None)))
+    assert "mix-1 26.7 % 99.0 % 96.0–101.0 950 98.1 % kept" in text
+    assert "Q4_0 24.3 % 90.0 % 80.0–92.0 950 – too few" in text
     assert "No finalist was asked" in sound(release.finalists({**FOUND, "accuracies": []}, source()))
 
 
@@ -129,12 +128,13 @@ def test_finalists_have_accuracy_kept_share_and_verdict() -> None:
 def test_candidates_stand_by_size_with_what_was_measured_and_why_one_is_refused() -> None:
     seen = Measured(
         divergence=source(top1=0.912, perplexity_ratio=1.0345),
-        run=source(peak_rss_bytes=3e8, prefill_tok_per_s=812.4, decode_tok_per_s=61.27),
+        run=source(file_peak_rss_bytes=3e8, file_prefill_tok_per_s=812.4, file_decode_tok_per_s=61.27),
     )
     text = sound(frontier.candidates(FOUND, source(), {"mix-1": seen}))
     assert text.index("Q4_0 84,000,000") < text.index("mix-1 96,000,000") < text.index("f16 270,000,000")
     assert "96,000,000 9.60 0.015 0.0135 … 0.0165 91.2 % 1.0345 99.0 % 300 MB 812 61.3 none ✓ release" in text
-    assert "Q5_K_M 110,000,000 11.00 0.3 0.27 … 0.33 – – – – – – Q4_0, mix-1 and 1 other ✕ refused 40 tensors" in text
+    assert "Q5_K_M 110,000,000 11.00 0.3 0.27 … 0.33 – – – – – – Q4_0, mix-1 and 1 other ✕ refused" in text
+    assert "Refused, whatever their figures: Q5_K_M: 40 tensors on the student's grid" in text
     assert "Q5_0 104,000,000 10.40 0.02 0.018 … 0.022 – – – – – – mix-1" in text and "none ✓ mobile" in text
     assert "the parent" in text
 
@@ -189,8 +189,8 @@ TYPES = TypesReport(
 
 
 def test_a_file_shows_its_fallbacks_and_what_each_role_got() -> None:
-    numbers = source(**TYPES.metrics(), tensors_on_grid=1)
-    text = sound(tensor_types.files({"Q4_K_M": (numbers, plain(TYPES))}))
+    numbers = source(**TYPES.metrics())
+    text = sound(tensor_types.files({"Q4_K_M": (numbers, plain(TYPES))}, ["Q4_1", "Q5_1"]))
     assert "Q4_K_M 6.00 4 3 Q4_K to Q5_0, Q5_K to Q5_1 1" in text
     assert "attn_q Q5_0 2 2 Q4_K 663,552 456,192 5.50" in text and "ffn_down Q6_K 1 0 – 884,736 725,760 6.56" in text
 
@@ -203,96 +203,10 @@ def test_the_grid_is_named_with_what_it_rules_out() -> None:
     assert "Q8_0 –" in text and "no type, so none is refused" in sound(tensor_types.grid(None, kept))
 
 
-# Pruning
-
-
-def test_a_variant_has_zeros_errors_and_divergence() -> None:
-    achieved = Achieved(zeros={0: 50, 1: 60}, weights={0: 100, 1: 100}, model_weights=400, violations=0, groups=0)
-    numbers = source(**achieved.metrics(), layer_error_mean=0.0391, layer_error_most=0.2)
-    seen = Measured(divergence=source(kl_nats=0.5, kl_low=0.4, kl_high=0.6, top1=0.7, perplexity_ratio=1.8))
-    text = sound(pruned.variants({"wanda-50": (numbers, seen), "magnitude-50": (numbers, Measured())}))
-    assert "wanda-50 55.000 % 50.0 % … 60.0 % 27.5 % 0 0.0391 0.2 0.5 0.4 … 0.6 70.0 % 1.8" in text
-    assert "magnitude-50 55.000 % 50.0 % … 60.0 % 27.5 % 0 0.0391 0.2 – – – –" in text
-
-
-def test_stages_show_what_recovery_did() -> None:
-    back = Recovered(initial_kl_nats=0.8, kl_nats=0.5, best_step=30, steps=40, tokens=80_000)
-    stage = Stage(zeros=1_000_000, mask_violations=0, layer_error=0.012, recovered=back)
-    text = sound(pruned.stages({"method": "sparsegpt", "stages": plain([stage, stage])}, source()))
-    assert "Method: sparsegpt" in text and "2 1,000,000 0.012 0.8 0.5 30 40 80,000 0" in text
-
-
-def test_sensitivity_draws_a_line_for_each_of_some_shares() -> None:
-    shares = [0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8]
-    found = [Curve(layer=at, weights=100, shares=shares, errors=[s * s / (at + 1) for s in shares]) for at in range(5)]
-    made = pruned.sensitivity(plain(found), source(layers=5, most_sensitive_layer=0, error_ratio=5.0))
-    text = sound(made)
-    assert "Most sensitive: layer 0 , of 5" in text or "Most sensitive: layer 0, of 5" in text
-    assert str(made).count('class="line ') == 6 and "40.0 %" in text and "80.0 %" in text
-    assert "layer 4, 80.0 %: 0.128" in text
-
-
-def test_layers_that_lose_nothing_are_not_drawn_on_a_logarithm() -> None:
-    found = [Curve(layer=0, weights=1, shares=[0.1, 0.2], errors=[0.0, 0.0])]
-    assert "<svg" not in pruned.sensitivity(plain(found), source(layers=1, most_sensitive_layer=0, error_ratio=None))
-
-
-# Packs
-
-
-def packed(split: int) -> Source:
-    return source(
-        size_bytes=1000, split_1_packed_bytes=split, split_1_packed_share=split / 1000, split_1_dictionary_bytes=0,
-        split_1_typed_bytes=900, zstd_10_packed_bytes=930, zstd_10_packed_share=0.93, zstd_10_dictionary_bytes=0,
-        zstd_10_typed_bytes=0,
-    )  # fmt: skip
-
-
-def test_packs_stand_by_layout_beside_the_dense_one_with_their_speed() -> None:
-    times = source(split_1_pack_seconds=2.5, split_1_unpack_bytes_per_s=385e6)
-    one = Packed(source=packed(600), timings=times, dense=packed(900), identical=(source(), True))
-    text = sound(packs.shown({"Q8_0-50": one, "Q8_0": Packed(source=packed(900))}))
-    assert "Q8_0-50 split-1 1,000 600 60.0 % 33.3 % 0 2.5 s 385 MB" in text
-    assert "Q8_0-50 zstd-10 1,000 930 93.0 % 0.0 % 0 – –" in text and "Q8_0 split-1 1,000 900 90.0 % – 0 – –" in text
-    assert "Q8_0-50 ✓ passed. 1 not unpacked yet." in text
-
-
-# Confidence
-
-
-@pytest.fixture(scope="module")
-def judged() -> Calibration:
-    random = np.random.default_rng(5)
-    odds = random.normal(1.0, 1.5, 800)
-    right = random.random(800) < 1 / (1 + np.exp(0.8 - 0.5 * odds))
-    found = [
-        Evidence(str(at), Trace(tokens=1, first=-float(np.log1p(np.exp(-one)))), bool(good))
-        for at, (one, good) in enumerate(zip(odds, right, strict=True))
-    ]
-    settings = CalibrateSettings(
-        rows=800, min_rows=100, fit_share=0.5, folds=4, bins=8, resamples=100, max_ece=0.5, coverages=[0.25, 1.0]
-    )
-    return calibrate(found, settings, seed=3)
-
-
-def test_confidence_has_a_verdict_each_map_both_pictures_and_coverage(judged: Calibration) -> None:
-    found, numbers = plain(judged), source(**judged.metrics(0.5))
-    best = judged.chosen
-    said = sound(confidence.lead(numbers))
-    assert f"The goal is met: calibration error {best.ece.value:.4f} (" in said and "n = 400" in said
-    goal = source(**judged.metrics(0.0001))
-    assert "The goal is NOT met" in sound(confidence.lead(goal))
-    text = sound(confidence.maps(found, numbers))
-    assert text.count("✓ chosen") == 1 and f"{best.method} first" in text and f"{judged.raw_brier:.4f}" in text
-    assert all(method in text for method in ("temperature", "platt", "isotonic"))
-    pictures = [confidence.reliability(found, numbers), confidence.selective(found, numbers)]
-    assert str(pictures[0]).count('class="s3"') == len(judged.bins) + 1 and "of 400 answers" in sound(pictures[0])
-    assert f"Area {best.selective.area:.3f}" in sound(pictures[1])
-    assert f"100.0 % {100 * judged.pass_rate:.1f} %" in sound(confidence.coverage(found, numbers))
-
-
 # The page
 
 
 def test_sections_that_have_not_run_are_absent() -> None:
-    assert [section.body for section in report_compressed.sections(View({}, set()))] == [None] * 4
+    empty = View({}, set())
+    assert [section.body for section in report_compressed.sections(empty)] == [None] * 4
+    assert report_compressed.tile(empty) == ("released file", "–", "not built yet")
