@@ -378,7 +378,7 @@ def task_phase2_compress():
         "divergences": [f"{P}:divergence/{name.lower()}#divergence" for name in files], "grid": grid,
     }  # fmt: skip
     named = {"names": list(files), "origins": [origin for origin, _, _ in files.values()]}
-    seen = {"settings": K.prune, **SEED, **THREADS}
+    measured = {"text": K.frontier.text, "resamples": K.frontier.resamples, **SEED, **THREADS}
     hold, recovered = K.prune.recover.hold, f"{P}:recover/decode#model"
     yield from pipeline.phase(
         Step(
@@ -396,35 +396,35 @@ def task_phase2_compress():
             name=f"{P}:divide", doc="2.1 The calibration split: what may be learnt, what confidence is judged on",
             run=f"{T['parent']}:divide", reads={"rows": calibration}, gates=("judged_rows_learnt",),
             writes={"asked": "asked.jsonl", "learn": "learn.jsonl", "judge": "judge.jsonl"},
-            params={"settings": K.calibrate, **SEED},
+            params={"most": K.calibrate.rows, "share": K.calibrate.fit_share, **SEED},
         ),
         Step(
             name=f"{P}:sensitivity", doc="2.2 What each layer loses when it alone is pruned", preload=True,
             run=f"{T['prune']}:sensitivity", reads={"model": model, "rows": calibration},
-            writes={"curves": "curves.json"}, params=seen,
+            writes={"curves": "curves.json"}, params={"settings": K.prune.sensitivity, **SEED, **THREADS},
         ),
         *(Step(
             name=f"{P}:prune/{name}", doc=f"2.2 Prune at once: {name}", run=f"{T['prune']}:one_shot", preload=True,
             reads={
                 "parent": model, "rows": calibration, "curves": [curves] if shape.allocation == "sensitivity" else [],
             },
-            writes={"model": "model/"}, params={"variant": name, **seen},
-            gates=("sparsity_error", "pattern_violations"),
+            writes={"model": "model/"}, gates=("sparsity_error", "pattern_violations"),
+            params={"variant": name, "settings": K.prune.one_shots[name], **SEED, **THREADS},
         ) for name, (_, shape) in K.prune.variants.items()),
         Step(
             name=f"{P}:prune/{GRADUAL}", doc="2.2 Prune in stages, learning from the parent in between", **ON_DEVICE,
             run=f"{T['prune']}:gradual", gates=("sparsity_error", "pattern_violations", "mask_violations"),
             reads={
                 "parent": model, "rows": calibration, "tokens": f"{tokens}#tokens", "held_out": f"{tokens}#held_out",
-                "curves": curves, "divergences": [f"{P}:divergence/{name}#metrics" for name in K.prune.gradually],
+                "curves": curves, "divergences": [f"{P}:divergence/{name}#metrics" for name in K.prune.staged.methods],
             },
-            writes={"model": "model/", "stages": "stages.json"}, params={"names": K.prune.gradually, **seen},
+            writes={"model": "model/", "stages": "stages.json"}, params={"settings": K.prune.staged, **SEED, **THREADS},
         ),
         *(Step(
             name=f"{P}:divergence/{name}", doc=f"2.3 Against the parent: {name}", preload=True,
             run=f"{T['measure']}:divergence_of_folder", writes={"divergence": "divergence.json"},
             reads={"parent": model, "model": folder, "rows": validation},
-            params={"settings": K.frontier, **SEED, **THREADS},
+            params=measured,
         ) for name, folder in (
             *folders.items(), *((f"awq-{base}", f"{P}:awq/{base}#packed") for base in K.files.awq)
         )),
@@ -446,7 +446,7 @@ def task_phase2_compress():
         Step(
             name=f"{P}:grid", doc="2.5 Which type's grid the student lies on, what types keep of the training",
             run=f"{T['gguf']}:grid", reads={"student": student, "tuned": model}, writes={"grid": "grid.json"},
-            params={"settings": K.types}, preload=True,
+            params={"share": K.types.grid_share}, preload=True,
         ),
         *(Step(
             name=f"{P}:awq/{base}", doc=f"2.6 Four bits by AWQ: {base}", run=f"{T['gguf']}:awq", preload=True,
@@ -468,20 +468,20 @@ def task_phase2_compress():
             name=f"{P}:mix-errors", doc="2.7 What each type of each matrix costs in the output of its layer",
             run=f"{T['gguf']}:mix_errors", writes={"options": "options.json"}, preload=True,
             reads={"model": model, "rows": calibration, "matrix": matrix, "grid": grid},
-            params={"settings": K.mix, **SEED, **THREADS},
+            params={"settings": K.mix.errors, **SEED, **THREADS},
         ),
         *(Step(
             name=f"{P}:gguf/{each.step}", doc=f"2.7 GGUF: types by matrix, {K.mix.bits[int(each.kind)]} bits a weight",
             run=f"{T['gguf']}:mixed", reads={"options": options, "f16": f16, "matrix": matrix, "grid": grid},
             writes={"gguf": f"model-{each.step}.gguf", "types": "types.json"}, preload=True,
-            params={"at": int(each.kind), "settings": K.mix, **THREADS},
+            params={"bits": K.mix.bits[int(each.kind)], "units": K.mix.units, **THREADS},
             gates=("mix_types_wrong", "mix_bytes_off", "tensors_on_students_grid", "tensor_sizes_wrong"),
         ) for each in K.mixes),
         *(Step(
             name=f"{P}:divergence/{name.lower()}", doc=f"2.8 Against the parent: {name}", preload=True,
             run=f"{T['measure']}:divergence", writes={"divergence": "divergence.json"},
             reads={"f16": f16, "gguf": gguf, "rows": validation, "tokenizer": model},
-            params={"settings": K.frontier, "speed": K.speed, **SEED, **THREADS},
+            params={"speed": K.speed, **measured},
         ) for name, (_, gguf, _) in files.items()),
         Step(
             name=f"{P}:final", doc="2.9 Whose answers are worth verifying", run=f"{T['measure']}:final",

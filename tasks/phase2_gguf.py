@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lib.compress.gguf_settings import AwqSettings, ImportanceSettings, TypeMixSettings, TypeSettings
+from lib.compress.gguf_settings import AwqSettings, ImportanceSettings, MixErrorSettings
 from lib.result import Result
 
 
@@ -20,11 +20,11 @@ def importance(
     return Result(metrics=metrics, gates=gates)
 
 
-def grid(*, student: Path, tuned: Path, grid: Path, settings: TypeSettings) -> Result:
+def grid(*, student: Path, tuned: Path, grid: Path, share: float) -> Result:
     """Whether the student lies on a type's grid, and what each type would keep of the training."""
     from lib.compress import gguf_variants
 
-    metrics, gates = gguf_variants.grid(student=student, tuned=tuned, out=grid, settings=settings)
+    metrics, gates = gguf_variants.grid(student=student, tuned=tuned, out=grid, share=share)
     return Result(metrics=metrics, gates=gates)
 
 
@@ -39,7 +39,7 @@ def stock(*, f16: Path, matrix: list[Path], grid: Path, gguf: Path, types: Path,
 
 
 def mix_errors(
-    *, model: Path, rows: Path, matrix: Path, grid: Path, options: Path, settings: TypeMixSettings, threads: int,
+    *, model: Path, rows: Path, matrix: Path, grid: Path, options: Path, settings: MixErrorSettings, threads: int,
     seed: int,
 ) -> Result:  # fmt: skip
     """The error of each type at each matrix, in the output of its layer."""
@@ -52,14 +52,14 @@ def mix_errors(
 
 
 def mixed(
-    *, options: Path, f16: Path, matrix: Path, grid: Path, gguf: Path, types: Path, at: int, settings: TypeMixSettings,
+    *, options: Path, f16: Path, matrix: Path, grid: Path, gguf: Path, types: Path, bits: float, units: int,
     threads: int,
 ) -> Result:  # fmt: skip
     """The best type for every matrix within one budget of bits."""
     from lib.compress import gguf_variants
 
     metrics, gates = gguf_variants.mixed(
-        options=options, f16=f16, matrix=matrix, grid=grid, at=at, out=gguf, types=types, settings=settings,
+        options=options, f16=f16, matrix=matrix, grid=grid, bits=bits, units=units, out=gguf, types=types,
         threads=threads,
     )  # fmt: skip
     return Result(metrics=metrics, gates=gates)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lib.compress.gguf_settings import FrontierSettings, Origin
+from lib.compress.gguf_settings import Calibration, FrontierSettings, Origin
 from lib.compress.settings import SpeedSettings
 from lib.data.settings import CodeSettings
 from lib.evaluate.jail.settings import JailSettings
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def divergence(
-    *, f16: Path, gguf: Path, rows: Path, tokenizer: Path, divergence: Path, work: Path, settings: FrontierSettings,
-    speed: SpeedSettings, threads: int, seed: int,
+    *, f16: Path, gguf: Path, rows: Path, tokenizer: Path, divergence: Path, work: Path, text: Calibration,
+    resamples: int, speed: SpeedSettings, threads: int, seed: int,
 ) -> Result:  # fmt: skip
     """A GGUF file against the parent's f16 file on held-out text; and what it takes to run, in a process of its own."""
     from lib.compress import frontier_speed, frontier_variants
 
     metrics, gates = frontier_variants.divergence(
-        f16=f16, gguf=gguf, rows=rows, tokenizer=tokenizer, out=divergence, settings=settings, seed=seed,
-        threads=threads,
+        f16=f16, gguf=gguf, rows=rows, tokenizer=tokenizer, out=divergence, text=text, resamples=resamples,
+        seed=seed, threads=threads,
     )  # fmt: skip
     took = frontier_speed.speed(gguf, prompt=speed.prompt, new=speed.new, threads=threads, work=work)
     metrics["size_bytes"] = gguf.stat().st_size
@@ -36,17 +36,18 @@ def divergence(
 
 
 def divergence_of_folder(
-    *, parent: Path, model: Path, rows: Path, divergence: Path, settings: FrontierSettings, threads: int, seed: int
-) -> Result:
+    *, parent: Path, model: Path, rows: Path, divergence: Path, text: Calibration, resamples: int, threads: int,
+    seed: int,
+) -> Result:  # fmt: skip
     """A folder against the parent's folder on the same text, both in fp32 by torch."""
     from lib.compress.frontier_measure import folder_predictor, measure
     from lib.compress.prune_text import calibration_ids
 
-    text = calibration_ids(rows, parent, settings.text, seed=seed)
+    ids = calibration_ids(rows, parent, text, seed=seed)
     whole, other = (folder_predictor(folder, threads=threads) for folder in (parent, model))
-    found = measure(whole, {"candidate": other}, text)["candidate"]
+    found = measure(whole, {"candidate": other}, ids)["candidate"]
     divergence.write_bytes(msgspec.json.encode(found) + b"\n")
-    return Result(metrics=found.metrics(seed=seed, resamples=settings.resamples))
+    return Result(metrics=found.metrics(seed=seed, resamples=resamples))
 
 
 def final(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from lib.compress.calibrate_settings import CalibrateSettings
 from lib.data import jsonl
 from lib.data.rows import Row
 from lib.result import Number, Result
@@ -35,11 +34,11 @@ def parent(
     return Result(metrics=metrics)
 
 
-def divide(*, rows: Path, asked: Path, learn: Path, judge: Path, settings: CalibrateSettings, seed: int) -> Result:
-    """Part the calibration split: rows that recovery may learn, rows that confidence is judged on; `asked` are both."""
+def divide(*, rows: Path, asked: Path, learn: Path, judge: Path, most: int, share: float, seed: int) -> Result:
+    """Part `most` rows of the calibration split: what recovery may learn, what confidence is judged on; `asked` is both."""
     from lib.compress.calibrate_rows import divided, overlap_gate
 
-    parts = divided(jsonl.read(rows, Row), settings.rows, settings.fit_share, seed)
+    parts = divided(jsonl.read(rows, Row), most, share, seed)
     for path, part in zip((learn, judge, asked), (*parts, [*parts[0], *parts[1]]), strict=True):
         jsonl.write(path, part)
     ids = {path.stem: [row.id for row in jsonl.read(path, Row)] for path in (learn, judge)}

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from lib.compress.prune_settings import PruneSettings
+from lib.compress.prune_settings import OneShotSettings, SensitivitySettings, StagesSettings
 from lib.result import Number, Result
 
 
-def sensitivity(*, model: Path, rows: Path, curves: Path, settings: PruneSettings, threads: int, seed: int) -> Result:
+def sensitivity(
+    *, model: Path, rows: Path, curves: Path, settings: SensitivitySettings, threads: int, seed: int
+) -> Result:
     """What each layer loses when it alone is pruned."""
     from lib.compress.prune_variant import sensitivities
 
@@ -22,7 +24,7 @@ def sensitivity(*, model: Path, rows: Path, curves: Path, settings: PruneSetting
 
 
 def one_shot(
-    *, parent: Path, rows: Path, curves: list[Path], model: Path, variant: str, settings: PruneSettings, threads: int,
+    *, parent: Path, rows: Path, curves: list[Path], model: Path, variant: str, settings: OneShotSettings, threads: int,
     seed: int,
 ) -> Result:  # fmt: skip
     """Prune the parent at once by the method and to the shape that the variant's name says."""
@@ -37,13 +39,14 @@ def one_shot(
 
 def gradual(
     *, parent: Path, rows: Path, tokens: Path, held_out: Path, curves: Path, divergences: list[Path], model: Path,
-    stages: Path, work: Path, names: list[str], settings: PruneSettings, threads: int, seed: int,
+    stages: Path, work: Path, settings: StagesSettings, threads: int, seed: int,
 ) -> Result:  # fmt: skip
     """Prune in stages, by the method that is best at once, the pruned model learning from the parent in between."""
     from lib.compress.prune_variant import in_stages
 
     metrics, gates = in_stages(
-        model=parent, rows=rows, tokens=tokens, held_out=held_out, curves=curves, kl_nats=_kl_nats(names, divergences),
+        model=parent, rows=rows, tokens=tokens, held_out=held_out, curves=curves,
+        kl_nats=_kl_nats(list(settings.methods), divergences),
         out=model, stages=stages, work=work, settings=settings, seed=seed, threads=threads,
     )  # fmt: skip
     return Result(metrics=metrics, gates=gates)

@@ -39,6 +39,14 @@ class TypeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     grid_share: Share
 
 
+class MixErrorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the errors of types depend on: text, types tried for layers and for the head."""
+
+    text: Calibration
+    kinds: list[Kind]
+    head_kinds: list[Kind]
+
+
 class TypeMixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The mix of types by tensor: types tried for layers and for the head, and the budgets in bits a weight.
 
@@ -50,6 +58,11 @@ class TypeMixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     head_kinds: Annotated[list[Kind], msgspec.Meta(min_length=1)]
     bits: Annotated[list[Bits], msgspec.Meta(min_length=1)]
     units: Count
+
+    @property
+    def errors(self) -> MixErrorSettings:
+        """The part that does not know of budgets."""
+        return MixErrorSettings(text=self.text, kinds=self.kinds, head_kinds=self.head_kinds)
 
 
 class AwqSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

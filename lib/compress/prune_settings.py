@@ -122,6 +122,27 @@ class RecoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     train: RecoverTrainSettings
 
 
+class OneShotSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one variant is made by: the part of `[compress.prune]` that a step which makes it depends on."""
+
+    method: Method
+    shape: ShapeSettings
+    text: Calibration
+    sparsegpt: SparseGptSettings
+    max_sparsity_error: NotNegative
+
+
+class StagesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What pruning in stages depends on; `methods` are those of the one-shot variants of its shape, by name."""
+
+    methods: dict[str, Method]
+    shape: ShapeSettings
+    text: Calibration
+    sparsegpt: SparseGptSettings
+    gradual: GradualSettings
+    max_sparsity_error: NotNegative
+
+
 class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[compress.prune]`. A variant is a method and a shape, and is called METHOD-SHAPE.
 
@@ -168,6 +189,21 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return families
 
     @property
-    def gradually(self) -> list[str]:
-        """The one-shot variants among which the method of pruning in stages is chosen."""
-        return [name for name, (_, shape) in self.variants.items() if shape is self.shapes[self.gradual.shape]]
+    def one_shots(self) -> dict[str, OneShotSettings]:
+        """Name of a variant → what it is made by."""
+        return {
+            name: OneShotSettings(
+                method=method, shape=shape, text=self.text, sparsegpt=self.sparsegpt,
+                max_sparsity_error=self.max_sparsity_error,
+            )
+            for name, (method, shape) in self.variants.items()
+        }  # fmt: skip
+
+    @property
+    def staged(self) -> StagesSettings:
+        """What pruning in stages is told."""
+        wanted = self.shapes[self.gradual.shape]
+        return StagesSettings(
+            methods={name: method for name, (method, shape) in self.variants.items() if shape is wanted}, shape=wanted,
+            text=self.text, sparsegpt=self.sparsegpt, gradual=self.gradual, max_sparsity_error=self.max_sparsity_error,
+        )  # fmt: skip
