@@ -35,7 +35,7 @@ def parent(
 
 
 def divide(*, rows: Path, asked: Path, learn: Path, judge: Path, most: int, share: float, seed: int) -> Result:
-    """Part `most` rows of the calibration split: what recovery may learn, what confidence is judged on; `asked` is both."""
+    """Part the calibration split: what recovery may learn and what confidence is judged on; `asked` is both."""
     from lib.compress.calibrate_rows import divided, overlap_gate
 
     parts = divided(jsonl.read(rows, Row), most, share, seed)

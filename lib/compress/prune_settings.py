@@ -44,6 +44,11 @@ class ShapeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         zeros, _, of = self.pattern.partition(":")
         return (int(zeros), int(of)) if of else None
 
+    @property
+    def alone(self) -> ShapeSettings:
+        """The shape without the list of methods: no single variant depends on the others."""
+        return msgspec.structs.replace(self, methods=[])
+
 
 class SparseGptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """SparseGPT: columns whose weights are chosen together, and the dampening as a share of the mean squared input."""
@@ -193,7 +198,7 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """Name of a variant → what it is made by."""
         return {
             name: OneShotSettings(
-                method=method, shape=shape, text=self.text, sparsegpt=self.sparsegpt,
+                method=method, shape=shape.alone, text=self.text, sparsegpt=self.sparsegpt,
                 max_sparsity_error=self.max_sparsity_error,
             )
             for name, (method, shape) in self.variants.items()
@@ -203,7 +208,8 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def staged(self) -> StagesSettings:
         """What pruning in stages is told."""
         wanted = self.shapes[self.gradual.shape]
+        methods = {name: method for name, (method, shape) in self.variants.items() if shape is wanted}
         return StagesSettings(
-            methods={name: method for name, (method, shape) in self.variants.items() if shape is wanted}, shape=wanted,
-            text=self.text, sparsegpt=self.sparsegpt, gradual=self.gradual, max_sparsity_error=self.max_sparsity_error,
+            methods=methods, shape=wanted.alone, text=self.text, sparsegpt=self.sparsegpt, gradual=self.gradual,
+            max_sparsity_error=self.max_sparsity_error,
         )  # fmt: skip

@@ -89,11 +89,11 @@ class CompressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def __post_init__(self) -> None:
         files, names = self.files, {each.name for each in self.candidates}
         _known("compress.files.pruned", files.pruned, self.prune.families)
+        _known("compress.files.pruned_types", files.pruned_types, self.types.stock)
         _known("compress.files.awq", files.awq, [DENSE, *files.pruned])
         _known("compress.files.ways", files.ways, self.pack.variants)
         _known("compress.files.packed_fully", files.packed_fully, [name for name, _, _ in self.packed])
         _known("compress.files.recovered", [files.recovered], names)
-        _known("compress.files.pruned_types", files.pruned_types, self.types.stock)
         _known("compress.types.with_importance", self.types.with_importance, self.types.stock)
         _known("compress.frontier.mobile_of", [self.frontier.mobile_of], names)
         if self.pack.chosen not in files.ways:
