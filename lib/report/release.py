@@ -26,6 +26,8 @@ def sentence(found: Record, numbers: Mapping[str, Any]) -> str:
         said = f"Released: {_named(by_name[release])}, {_kept(kept[release])}; {_standing(numbers)}."
     if mobile is None:
         return f"{said} No finalist is small enough to be called mobile."
+    if mobile == release:
+        return f"{said} It is the mobile file as well."
     return f"{said} Mobile, the best of the small ones: {_named(by_name[mobile])}, {_kept(kept[mobile])}."
 
 

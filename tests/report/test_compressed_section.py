@@ -94,6 +94,11 @@ def test_a_release_that_is_dominated_is_said_to_be() -> None:
     assert "3 of llama.cpp's own types dominate it, and it dominates 0 of those." in text
 
 
+def test_one_file_may_be_both() -> None:
+    text = release.sentence({**FOUND, "choice": {**FOUND["choice"], "mobile": "mix-1"}}, NUMBERS)
+    assert text.endswith("of those. It is the mobile file as well.") and text.count("mix-1") == 1
+
+
 def test_without_a_choice_nothing_is_claimed() -> None:
     found = table(asked("Q4_0", 0.9, 0.8), asked("Q8_0", 0.98, 0.9))
     text = release.sentence({**found, "choice": {**found["choice"], "mobile": None}}, dict.fromkeys(NUMBERS))
@@ -148,6 +153,14 @@ def test_the_picture_has_every_file_but_the_parent_and_joins_the_undominated() -
     assert "base on disk: 9.0 MB, impossible as stated, left of this picture" in text
     front = made.split('class="front" d="M')[1].split('"')[0]
     assert front.count("L") == 4  # three points, two steps down: Q4_0, mix-1, Q8_0
+
+
+def test_a_refused_file_is_not_on_the_line_and_takes_nobody_off_it() -> None:
+    best = [*FILES, file("Q4_1", 80_000_000, 0.0001, refused="on the grid")]
+    found = {**FOUND, "candidates": plain(best), "dominated_by": dominated_by(best)}
+    assert found["dominated_by"]["mix-1"] == ["Q4_1"]
+    lines = [str(frontier_plot.picture(one, source())).split('class="front" d="M')[1] for one in (FOUND, found)]
+    assert [line.split('"')[0].count("L") for line in lines] == [4, 4]
 
 
 def test_labels_cover_no_other_where_there_is_room() -> None:
