@@ -97,19 +97,23 @@ def frontier(
         table=table, picture=picture, settings=settings, seed=seed,
         parameters=sum(tensor.parameters for tensor in read_types(whole).tensors),
     )  # fmt: skip
-    return Result(metrics={**metrics, **_finalists(table, student, parent, finals, seed)}, gates=gates)
+    return Result(metrics={**metrics, **_finalists(student, parent, finals, settings, seed)}, gates=gates)
 
 
-def _finalists(table: Path, student: Path, parent: Path, finals: list[Path], seed: int) -> dict[str, Number]:
+def _finalists(
+    student: Path, parent: Path, finals: list[Path], settings: FrontierSettings, seed: int
+) -> dict[str, Number]:
     """Each finalist's accuracy, the share of the parent's that it keeps, and of the parent's gain over the student."""
-    from lib.compress.frontier_variants import read_frontier
+    from lib.compress.frontier_accuracy import accuracy
     from lib.evaluate.compare import kept_gain
     from lib.evaluate.results import read_results
 
     metrics: dict[str, Number] = {}
     before, after = read_results(student), read_results(parent)
-    for at, (found, path) in enumerate(zip(read_frontier(table).accuracies, finals, strict=True)):
-        gain = kept_gain(before, after, read_results(path), seed=seed)
+    for at, path in enumerate(finals):
+        answers = read_results(path)
+        found = accuracy(str(at), after, answers, seed=seed, resamples=settings.resamples)
+        gain = kept_gain(before, after, answers, seed=seed)
         metrics |= {f"final_{at}_acc": _number(found.value), f"final_{at}_kept": _number(found.kept.value)}
         metrics |= {f"final_{at}_kept_low": found.kept.low, f"final_{at}_kept_high": _number(found.kept.high)}
         metrics |= {f"final_{at}_n": found.kept.n, f"final_{at}_kept_gain": gain.value if gain else None}
