@@ -8,6 +8,7 @@ how a step goes stands in tasks/, how a thing is done in lib/.
 
 from pathlib import Path
 
+from lib.compress.prune_settings import GRADUAL
 from lib.pipeline.start import start
 from lib.pipeline.step import Step
 from lib.settings import Config
@@ -347,5 +348,231 @@ def task_phase1c_targeted_distillation():
                 "drawn": [f"{P}:draw#train", f"{P}:draw#validation"], "rows": "phase0_dataset:split#test",
             },
             params={"settings": C.evaluate, "min_retained": C.distil.min_retained, **SEED},
+        ),
+    )  # fmt: skip
+
+
+def task_phase2_compress():
+    """2 Compression: prune, importance, types, mixes, AWQ, measure, frontier, pack, calibrate, recover"""
+    P, K, D, TRAIN = "phase2_compress", C.compress, "phase0_dataset:decontaminate", "phase1a_base_training"
+    modules = ("parent", "prune", "gguf", "measure", "pack", "calibrate", "recover")
+    T = {name: f"tasks.phase2_{name}" for name in modules}
+    TAUGHT, student = "phase1c_targeted_distillation", f"{TRAIN}:student#model"
+    model, f16, tokens = f"{P}:parent#model", f"{P}:parent#f16", f"{TRAIN}:render"
+    calibration, validation, curves = f"{D}#calibration", f"{D}#validation", f"{P}:sensitivity#curves"
+    grid, matrix, options = f"{P}:grid#grid", f"{P}:importance#matrix", f"{P}:mix-errors#options"
+    asking = {"settings": C.evaluate, "jail": C.jail, "code": C.sources.code, **SEED, **THREADS}
+    finals = [f"final_{at}" for at in range(K.frontier.finalists)]
+    folders = {name: f"{P}:prune/{name}#model" for name in (*K.prune.variants, GRADUAL)}
+    quantised = {
+        "dense": f16,
+        "awq": f"{P}:awq-folded#f16",
+        **{name: f"{P}:best/{name}#f16" for name in K.files.pruned},
+    }
+    bases = {"dense": model, **{name: f"{P}:best/{name}#model" for name in K.files.pruned}}
+    files = {"f16": ("parent", f16, f"{P}:parent#types")} | {
+        each.name: (each.origin, f"{P}:gguf/{each.step}#gguf", f"{P}:gguf/{each.step}#types") for each in K.candidates
+    }
+    candidates = {
+        "ggufs": [gguf for _, gguf, _ in files.values()], "types": [types for _, _, types in files.values()],
+        "divergences": [f"{P}:divergence/{name.lower()}#divergence" for name in files], "grid": grid,
+    }  # fmt: skip
+    named = {"names": list(files), "origins": [origin for origin, _, _ in files.values()]}
+    measured = {"text": K.frontier.text, "resamples": K.frontier.resamples, **SEED, **THREADS}
+    hold, recovered = K.prune.recover.hold, f"{P}:recover/decode#model"
+    yield from pipeline.phase(
+        Step(
+            name=f"{P}:parent", doc="2.1 What phase 1D adopted: its model, or the one it was taught from",
+            run=f"{T['parent']}:parent",
+            reads={
+                "compared": f"{TAUGHT}:compare#metrics",
+                "models": [f"{TRAIN}:merge/tuned#model", f"{TAUGHT}:merge/targeted#model"],
+                "files": [f"{TRAIN}:gguf/tuned#f16", f"{TAUGHT}:gguf#f16"],
+                "answers": [f"{TRAIN}:evaluate/tuned#results", f"{TAUGHT}:evaluate/targeted#results"],
+            },
+            writes={"model": "model/", "f16": "model-f16.gguf", "types": "types.json", "results": "results.jsonl"},
+        ),
+        Step(
+            name=f"{P}:divide", doc="2.1 The calibration split: what may be learnt, what confidence is judged on",
+            run=f"{T['parent']}:divide", reads={"rows": calibration}, gates=("judged_rows_learnt",),
+            writes={"asked": "asked.jsonl", "learn": "learn.jsonl", "judge": "judge.jsonl"},
+            params={"most": K.calibrate.rows, "share": K.calibrate.fit_share, **SEED},
+        ),
+        Step(
+            name=f"{P}:sensitivity", doc="2.2 What each layer loses when it alone is pruned", preload=True,
+            run=f"{T['prune']}:sensitivity", reads={"model": model, "rows": calibration},
+            writes={"curves": "curves.json"}, params={"settings": K.prune.sensitivity, **SEED, **THREADS},
+        ),
+        *(Step(
+            name=f"{P}:prune/{name}", doc=f"2.2 Prune at once: {name}", run=f"{T['prune']}:one_shot", preload=True,
+            reads={
+                "parent": model, "rows": calibration, "curves": [curves] if shape.allocation == "sensitivity" else [],
+            },
+            writes={"model": "model/"}, gates=("sparsity_error", "pattern_violations"),
+            params={"variant": name, "settings": K.prune.one_shots[name], **SEED, **THREADS},
+        ) for name, (_, shape) in K.prune.variants.items()),
+        Step(
+            name=f"{P}:prune/{GRADUAL}", doc="2.2 Prune in stages, learning from the parent in between", **ON_DEVICE,
+            run=f"{T['prune']}:gradual", gates=("sparsity_error", "pattern_violations", "mask_violations"),
+            reads={
+                "parent": model, "rows": calibration, "tokens": f"{tokens}#tokens", "held_out": f"{tokens}#held_out",
+                "curves": curves, "divergences": [f"{P}:divergence/{name}#metrics" for name in K.prune.staged.methods],
+            },
+            writes={"model": "model/", "stages": "stages.json"}, params={"settings": K.prune.staged, **SEED, **THREADS},
+        ),
+        *(Step(
+            name=f"{P}:divergence/{name}", doc=f"2.3 Against the parent: {name}", preload=True,
+            run=f"{T['measure']}:divergence_of_folder", writes={"divergence": "divergence.json"},
+            reads={"parent": model, "model": folder, "rows": validation},
+            params=measured,
+        ) for name, folder in (
+            *folders.items(), *((f"awq-{base}", f"{P}:awq/{base}#packed") for base in K.files.awq)
+        )),
+        *(Step(
+            name=f"{P}:best/{shape}", doc=f"2.4 The closest to the parent of the shape {shape}, and its f16 file",
+            run=f"{T['prune']}:best", writes={"model": "model/", "f16": "model-f16.gguf", "choice": "choice.json"},
+            reads={
+                "models": [folders[name] for name in K.prune.families[shape]],
+                "divergences": [f"{P}:divergence/{name}#metrics" for name in K.prune.families[shape]],
+            },
+            params={"names": K.prune.families[shape]}, preload=True,
+        ) for shape in K.files.pruned),
+        Step(
+            name=f"{P}:importance", doc="2.5 Importance matrix from the calibration split", preload=True,
+            run=f"{T['gguf']}:importance", reads={"model": model, "rows": calibration, "f16": f16},
+            writes={"matrix": "importance.gguf"}, gates=("imatrix_entries_changed", "imatrix_tensors_wrong"),
+            params={"settings": K.importance, **SEED, **THREADS},
+        ),
+        Step(
+            name=f"{P}:grid", doc="2.5 Which type's grid the student lies on, what types keep of the training",
+            run=f"{T['gguf']}:grid", reads={"student": student, "tuned": model}, writes={"grid": "grid.json"},
+            params={"share": K.types.grid_share}, preload=True,
+        ),
+        *(Step(
+            name=f"{P}:awq/{base}", doc=f"2.6 Four bits by AWQ: {base}", run=f"{T['gguf']}:awq", preload=True,
+            reads={"model": bases[base], "rows": calibration}, writes={"packed": "packed/", "folded": "folded/"},
+            params={"settings": K.awq, **SEED, **THREADS},
+            gates=("awq_reload_max_abs_logit_diff", "awq_fold_kl_nats"),
+        ) for base in K.files.awq),
+        *(Step(
+            name=f"{P}:awq-folded", doc="2.6 AWQ's scales folded into plain weights, as f16 GGUF", preload=True,
+            run=f"{T['gguf']}:export", reads={"model": f"{P}:awq/dense#folded"}, writes={"f16": "model-f16.gguf"},
+        ) for _ in K.files.awq_types[:1]),
+        *(Step(
+            name=f"{P}:gguf/{each.step}", doc=f"2.7 GGUF: {each.name}", run=f"{T['gguf']}:stock", preload=True,
+            reads={"f16": quantised[each.model], "matrix": [matrix] if each.importance else [], "grid": grid},
+            writes={"gguf": f"model-{each.step}.gguf", "types": "types.json"}, gates=("tensor_sizes_wrong",),
+            params={"kind": each.kind, **THREADS},
+        ) for each in K.stock),
+        Step(
+            name=f"{P}:mix-errors", doc="2.7 What each type of each matrix costs in the output of its layer",
+            run=f"{T['gguf']}:mix_errors", writes={"options": "options.json"}, preload=True,
+            reads={"model": model, "rows": calibration, "matrix": matrix, "grid": grid},
+            params={"settings": K.mix.errors, **SEED, **THREADS},
+        ),
+        *(Step(
+            name=f"{P}:gguf/{each.step}", doc=f"2.7 GGUF: types by matrix, {K.mix.bits[int(each.kind)]} bits a weight",
+            run=f"{T['gguf']}:mixed", reads={"options": options, "f16": f16, "matrix": matrix, "grid": grid},
+            writes={"gguf": f"model-{each.step}.gguf", "types": "types.json"}, preload=True,
+            params={"bits": K.mix.bits[int(each.kind)], "units": K.mix.units, **THREADS},
+            gates=("mix_types_wrong", "mix_bytes_off", "tensors_on_students_grid", "tensor_sizes_wrong"),
+        ) for each in K.mixes),
+        *(Step(
+            name=f"{P}:divergence/{name.lower()}", doc=f"2.8 Against the parent: {name}", preload=True,
+            run=f"{T['measure']}:divergence", writes={"divergence": "divergence.json"},
+            reads={"f16": f16, "gguf": gguf, "rows": validation, "tokenizer": model},
+            params={"speed": K.speed, **measured},
+        ) for name, (_, gguf, _) in files.items()),
+        Step(
+            name=f"{P}:final", doc="2.9 Whose answers are worth verifying", run=f"{T['measure']}:final",
+            reads=candidates, params={**named, "settings": K.frontier, **SEED},
+            writes={"named": "finalists.json", **{final: f"{final.replace('_', '-')}.gguf" for final in finals}},
+        ),
+        *(Step(
+            name=f"{P}:evaluate/{final.replace('_', '-')}", doc=f"2.9 Ask and judge as the parent was: finalist {at}",
+            run=f"{T['measure']}:evaluate_file", writes={"results": "results.jsonl"}, **ON_DEVICE,
+            reads={"gguf": f"{P}:final#{final}", "like": model, "rows": "phase0_dataset:split#test", **FIXTURES},
+            params={"name": f"decoded-{at}", **asking},
+        ) for at, final in enumerate(finals)),
+        Step(
+            name=f"{P}:frontier", doc="2.10 Size against divergence, the plan beside it, and what the release takes",
+            run=f"{T['measure']}:frontier", writes={"table": "frontier.json", "picture": "frontier.svg"},
+            reads={
+                **candidates, "student": f"{TRAIN}:evaluate/student#results", "parent": f"{P}:parent#results",
+                "whole": f"{P}:parent#types", "named": f"{P}:final#named",
+                "finals": [f"{P}:evaluate/{final.replace('_', '-')}#results" for final in finals],
+            },
+            params={**named, "settings": K.frontier, **SEED},
+        ),
+        *(Step(
+            name=f"{P}:pack/{name.lower()}", doc=f"2.11 Pack for download: {name}", run=f"{T['pack']}:pack",
+            reads={"gguf": f"{P}:gguf/{name.lower()}#gguf"}, writes={"packed": "model.pack"},
+            params={"settings": K.packing(name), **THREADS},
+        ) for name, _, _ in K.packed),
+        *(Step(
+            name=f"{P}:unpack/{name.lower()}", doc=f"2.11 The same bytes come out again: {name}",
+            run=f"{T['pack']}:unpack", gates=("unpacked_identical",), params={"max_bytes": K.pack.max_file_bytes},
+            reads={"gguf": f"{P}:gguf/{name.lower()}#gguf", "packed": f"{P}:pack/{name.lower()}#packed"},
+        ) for name, _, _ in K.packed),
+        Step(
+            name=f"{P}:pack-table", doc="2.11 What zeros are worth once they are coded, by type",
+            run=f"{T['pack']}:compare", writes={"table": "packs.json"},
+            reads={"packs": [f"{P}:pack/{name.lower()}#metrics" for name, _, _ in K.packed]},
+            params={
+                "names": [name for name, _, _ in K.packed], "models": [base for _, base, _ in K.packed],
+                "kinds": [kind for _, _, kind in K.packed], "dense": "dense", "chosen": K.pack.chosen,
+                "goal": K.files.smaller,
+            },
+        ),
+        Step(
+            name=f"{P}:ask", doc="2.12 The parent answers the calibration split", writes={"results": "results.jsonl"},
+            run="tasks.phase1d_distillation:regression", params=asking, **ON_DEVICE,
+            reads={"model": model, "tokenizer": model, "rows": f"{P}:divide#asked", **FIXTURES},
+        ),
+        Step(
+            name=f"{P}:trace", doc="2.12 How sure it was of every token of its answers", preload=True,
+            run=f"{T['calibrate']}:trace", writes={"traces": "traces.jsonl"},
+            reads={"model": model, "rows": f"{P}:divide#asked", "results": f"{P}:ask#results"},
+            params={"settings": K.trace, "dtype": C.evaluate.engine.dtype, **THREADS},
+            gates=("trace_retokenised", "trace_first_gap_nats"),
+        ),
+        Step(
+            name=f"{P}:calibrate", doc="2.12 From its certainty to the chance that it is right",
+            run=f"{T['calibrate']}:calibrate",
+            reads={"judged": f"{P}:divide#judge", "results": f"{P}:ask#results", "traces": f"{P}:trace#traces"},
+            writes={"confidence": "confidence.json", "calibration": "calibration.json", "picture": "reliability.svg"},
+            params={"settings": K.calibrate, **SEED},
+        ),
+        Step(
+            name=f"{P}:recover/decode", doc=f"2.13 The weights that the file {K.files.recovered} really holds",
+            run=f"{T['recover']}:decode", writes={"model": "model/"}, preload=True,
+            reads={"gguf": f"{P}:gguf/{K.files.recovered.lower()}#gguf", "like": model},
+            params={"name": f"decoded-{K.files.recovered.lower()}"},
+        ),
+        Step(
+            name=f"{P}:recover/learn", doc="2.13 An adapter for it, on the rows that it finds hardest", **ON_DEVICE,
+            run=f"{T['recover']}:learn", gates=("judged_rows_learnt",),
+            reads={
+                "model": recovered, "rows": f"{P}:divide#learn", "judged": f"{P}:divide#judge",
+                "held_out": f"{tokens}#held_out",
+            },
+            writes={
+                "adapter": "adapter/", "history": "history.jsonl", "curve": "curve.svg", "learnt": "learnt.json",
+            },
+            params={"settings": K.prune.recover, "train": C.train, **SEED, **THREADS},
+        ),
+        Step(
+            name=f"{P}:recover/{hold}", doc=f"2.13 The adapter for shipping: {hold}", run=f"{T['recover']}:{hold}",
+            reads={"model": recovered, "adapter": f"{P}:recover/learn#adapter"}, gates=K.recovery_gates, preload=True,
+            writes={"recovered": "model/"} if hold == "merged" else {"gguf": "adapter-f16.gguf"},
+            params={} if hold == "merged" else {"name": f"recovery of {K.files.recovered}"},
+        ),
+        Step(
+            name=f"{P}:recover/judge", doc="2.13 What it is worth on rows nobody learnt", preload=True,
+            run=f"{T['recover']}:judge", writes={},
+            reads={"model": recovered, "adapter": f"{P}:recover/learn#adapter", "rows": f"{P}:divide#judge"},
+            params={
+                "settings": K.prune.recover, "train": C.train, "resamples": K.frontier.resamples, **SEED, **THREADS,
+            },
         ),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from lib.analyse.settings import AnalyseSettings
+from lib.compress.settings import CompressSettings
 from lib.critique.settings import CritiqueSettings
 from lib.data.curation_settings import CurationSettings
 from lib.data.settings import (
@@ -61,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     critique: CritiqueSettings
     teach: TeachSettings
     distil: DistilSettings
+    compress: CompressSettings
     jail: JailSettings
 
     @property

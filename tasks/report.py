@@ -16,7 +16,7 @@ from lib.report.markup import Html, join, tag
 from lib.report.page import Section
 from lib.report.source import Source
 from lib.report.view import View
-from tasks import report_distilled, report_failures, report_models, report_rows
+from tasks import report_compressed, report_distilled, report_failures, report_models, report_rows
 from tasks.report_models import COMPARE, GGUF, MODELS
 
 TARGETS = "targets.toml"
@@ -43,6 +43,7 @@ def render(graph: Graph, rows: Sequence[Row], profile: str) -> str:
         *report_models.results(view),
         report_failures.section(view),
         *report_distilled.sections(view, graph.cache),
+        *report_compressed.sections(view),
         Section("targets", "Targets", "Targets of the original plan", _targets(view, built)),
         Section("gates", "Gates", "Gates: what had to hold", _gates(view, graph, rows)),
         *report_models.said(view),
@@ -63,6 +64,7 @@ def _badges(profile: str, rows: Sequence[Row]) -> list[str]:
 def _headline(view: View, profile: str, facts: Sequence[steps.StepFacts]) -> Html:
     compared, files = view.metrics(COMPARE), view.metrics(report_distilled.files(view) or GGUF)
     tiles: list[headline.Tile] = [_file_tile(files, kind, name) for kind, name in (("q8_0", "Q8_0"), ("f16", "f16"))]
+    tiles.append(report_compressed.tile(view))
     took = [fact.took for fact in facts if fact.took is not None]
     seconds, usd = (sum(one.get(key) or 0 for one in took) for key in ("seconds", "usd"))
     current = sum(fact.state == "same" for fact in facts)

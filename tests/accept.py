@@ -25,6 +25,7 @@ from lib.settings import Config
 HERE = Path(__file__).resolve().parents[1]
 TRAIN, MERGE = "phase1a_base_training:train", "phase1a_base_training:merge/tuned"
 TEACHING = "phase1c_targeted_distillation"
+COMPRESSING, SHAPE = "phase2_compress", "50"
 NO_OP_SECONDS = 0.5
 
 
@@ -75,6 +76,13 @@ class Copy:
         self.local.write_text(f"[distil.train]\nlr = {factor * usual}\n")
         self.environment["CONFIG_LOCAL"] = str(self.local)
 
+    def sparsity(self, change: float) -> None:
+        """Edit the share of zeros of one shape of pruning."""
+        choice = config.choose(self.environment, self.project / "config")
+        usual = config.load(Config, choice, self.project / "config").compress.prune.shapes[SHAPE].share
+        self.local.write_text(f"[compress.prune.shapes.{SHAPE}]\nshare = {usual + change}\n")
+        self.environment["CONFIG_LOCAL"] = str(self.local)
+
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace `old`, which must be there, in a source file."""
         path = self.project / file
@@ -118,9 +126,25 @@ def teaching_rate(copy: Copy) -> str:
     assert plan["run"] == {f"{TEACHING}:train/{name}" for name in ("targeted", "control", "second")}, plan["run"]
     ran = started(copy.doit())
     assert plan["run"] <= ran <= plan["run"] | plan["may run"], f"run but not planned: {ran - plan['run']}"
-    assert all(step.startswith(f"{TEACHING}:") for step in ran), f"earlier phases ran: {ran}"
+    assert all(step.startswith((f"{TEACHING}:", COMPRESSING)) for step in ran), f"earlier phases ran: {ran}"
     assert not ran & {f"{TEACHING}:{name}" for name in ("critique", "teach", "draw")}, f"rows were made anew: {ran}"
     return f"{len(plan['run'])} planned, {len(ran)} ran of {len(plan['may run'])} more that might"
+
+
+def one_variant(copy: Copy) -> str:
+    """An edited share of zeros prunes that shape again, and what is made of it; every other variant stays as it is."""
+    copy.sparsity(-0.02)
+    plan = copy.plan()
+    pruned = {step for step in plan["run"] if ":prune/" in step}
+    assert plan["run"] == pruned and pruned, f"planned: {plan['run'] - pruned}"
+    assert all(step.endswith(f"-{SHAPE}") for step in pruned), f"another variant was planned: {pruned}"
+    ran = started(copy.doit())
+    assert pruned <= ran <= plan["run"] | plan["may run"], f"run but not planned: {ran - plan['run']}"
+    assert {f"{COMPRESSING}:best/{SHAPE}", f"{COMPRESSING}:frontier"} <= ran, f"what follows did not run: {ran}"
+    kept = {"parent", "importance", "grid", "mix-errors", "awq/dense", "gguf/q8_0", "gguf/mix-0", "ask", "calibrate"}
+    assert not ran & {f"{COMPRESSING}:{name}" for name in kept}, f"what has nothing to do with it ran: {ran}"
+    assert not {step for step in ran if ":prune/" in step} - pruned, f"another variant ran: {ran}"
+    return f"{len(pruned)} planned, {len(ran)} ran of {len(plan['same'])} that stayed"
 
 
 def comment(copy: Copy) -> str:
@@ -235,6 +259,7 @@ CHECKS = (
     flipped,
     learning_rate,
     teaching_rate,
+    one_variant,
     killed,
     two_at_once,
     clean,

@@ -29,6 +29,13 @@ VERIFY, COMPARE, PARITY = "phase0_dataset:verify", "phase1a_base_training:compar
 SAMPLE, JUDGE = "phase1b_failure_analysis:sample", "phase1b_failure_analysis:judge"
 PHASE1D = "phase1c_targeted_distillation"
 TEACH, DRAW, DISTILLED = f"{PHASE1D}:teach", f"{PHASE1D}:draw", f"{PHASE1D}:compare"
+PHASE2 = "phase2_compress"
+PRUNED, MIXED, AWQ, TRACE = (f"{PHASE2}:{name}" for name in ("prune/magnitude-50", "gguf/mix-0", "awq/dense", "trace"))
+CHECKED = [
+    VERIFY, COMPARE, PARITY, SAMPLE, JUDGE, TEACH, DRAW, DISTILLED, PRUNED, MIXED, TRACE,
+    *(f"{PHASE2}:{name}" for name in ("divide", "importance", "gguf/q4_0", "unpack/q8_0", "recover/merged")),
+]  # fmt: skip
+"""Steps whose own function is called once more on what is whole."""
 
 
 def breaks(*gates: str) -> Callable[[Broken], Broken]:
@@ -321,6 +328,118 @@ def the_control_was_trained_for_fewer_steps(case: Case) -> list[Gate]:
     return case.run(DISTILLED, histories=[first, short, second])
 
 
+# Phase 2
+
+
+def out(case: Case, name: str, key: str) -> Path:
+    """What a step of the finished root has written."""
+    step = case.graph[name]
+    return case.graph.folder(step) / step.writes[key]
+
+
+@breaks("judged_rows_learnt")
+def recovery_may_learn_what_confidence_is_judged_on(case: Case) -> list[Gate]:
+    """The step that trains, given the judged rows to learn from."""
+    learn = f"{PHASE2}:recover/learn"
+    return case.run(learn, rows=case.inputs(learn)["judged"])
+
+
+@breaks("sparsity_error", "pattern_violations")
+def a_pruned_folder_is_dense_again(case: Case) -> list[Gate]:
+    """Of the shape 2:4, whose zeros are all gone."""
+    from lib.compress.prune_achieved import measure
+    from lib.compress.prune_variant import wanted
+
+    name = f"{PHASE2}:prune/magnitude-2of4"
+    parent, settings = case.inputs(name)["parent"], case.graph[name].params["settings"]
+    found = measure(parent, settings.shape)
+    return found.gates(wanted(parent, settings.shape, None), settings.max_sparsity_error)
+
+
+@breaks("mask_violations")
+def an_adapter_was_added_past_the_mask(case: Case) -> list[Gate]:
+    from lib.compress.prune_achieved import mask_gate
+    from lib.model.merge import merge
+
+    given = case.inputs(f"{PHASE2}:recover/merged")
+    filled = case.folder / "filled"
+    merge(base=given["model"], adapter=given["adapter"], out=filled, name="filled")
+    return [mask_gate(given["model"], filled)]
+
+
+@breaks("imatrix_entries_changed", "imatrix_tensors_wrong")
+def the_importance_is_of_another_model(case: Case) -> list[Gate]:
+    """An entry less and one changed, in a file that should hold them all."""
+    from lib.compress import imatrix, imatrix_file
+
+    found = imatrix_file.read(out(case, f"{PHASE2}:importance", "matrix"))
+    first, second, *_ = sorted(found.sums)
+    path = case.folder / "damaged.gguf"
+    damaged = imatrix.Importance(
+        {name: values * 2 if name == second else values for name, values in found.sums.items() if name != first},
+        {name: count for name, count in found.counts.items() if name != first},
+    )
+    imatrix_file.write(damaged, path, dataset="toy", rows=1, tokens=2)
+    widths = imatrix.matrix_widths(case.inputs(f"{PHASE2}:importance")["f16"], head=True)
+    return [imatrix_file.round_trip(found, path), imatrix.check(damaged, widths)]
+
+
+@breaks("tensor_sizes_wrong", "tensors_on_students_grid")
+def a_file_has_the_students_type_and_lies_about_its_size(case: Case) -> list[Gate]:
+    from lib.compress.gguf_variants import read_types
+    from lib.compress.types import honest_sizes
+    from lib.compress.types_grid import Grid, grid_gate
+
+    found = read_types(out(case, MIXED, "types"))
+    longer = [msgspec.structs.replace(tensor, bytes=tensor.bytes + 1) for tensor in found.tensors]
+    used = next(tensor.got for tensor in found.tensors if len(tensor.shape) > 1)
+    grid = Grid(used, 1.0, 100, (used,))
+    return [honest_sizes(msgspec.structs.replace(found, tensors=longer)), grid_gate(found, grid)]
+
+
+@breaks("mix_types_wrong", "mix_bytes_off")
+def the_file_is_another_mix_than_was_planned(case: Case) -> list[Gate]:
+    from lib.compress import mix
+    from lib.compress.gguf_variants import read_options, read_types
+
+    given, params = case.inputs(MIXED), case.graph[MIXED].params
+    source = read_types(out(case, f"{PHASE2}:parent", "types"))
+    planned = mix.plan(read_options(given["options"]), source, [params["bits"]], units=params["units"])[0]
+    found = read_types(out(case, f"{PHASE2}:gguf/mix-1", "types"))
+    return [mix.as_planned(found, planned.kinds), mix.bytes_as_planned(found, planned)]
+
+
+@breaks("awq_reload_max_abs_logit_diff", "awq_fold_kl_nats")
+def what_was_saved_is_another_model(case: Case) -> list[Gate]:
+    """The pruned model's weights where the parent's, scaled, should be."""
+    from lib.compress import awq_check, awq_reload
+    from lib.model import weights
+
+    settings, probes = case.graph[AWQ].params["settings"], [[5, 6, 7, 8], [9, 10, 11]]
+    parent, packed, other = case.inputs(AWQ)["model"], out(case, AWQ, "packed"), out(case, PRUNED, "model")
+    (case.folder / "work").mkdir()
+    said = case.folder / "said.safetensors"
+    awq_reload.save(awq_reload.logits(weights.load(other, dtype="auto").eval(), probes), said)
+    answered = awq_check.reload(packed, probes, work=case.folder / "work", threads=1)
+    return [
+        awq_check.reload_gate(said, answered, settings), awq_check.fold_gate(parent, other, probes, settings, 1)
+    ]  # fmt: skip
+
+
+@breaks("unpacked_identical")
+def a_pack_is_of_another_file(case: Case) -> list[Gate]:
+    return case.run(f"{PHASE2}:unpack/q8_0", gguf=out(case, f"{PHASE2}:gguf/q4_0", "gguf"))
+
+
+@breaks("trace_retokenised", "trace_first_gap_nats")
+def the_answers_were_given_by_somebody_else(case: Case) -> list[Gate]:
+    """Of another length than is recorded, and much less sure of their first token than this model is."""
+    old = read_results(case.inputs(TRACE)["results"])
+    rows = [msgspec.structs.replace(row, tokens=row.tokens + 3, first_logprob=-20.0) for row in old.rows]
+    write_results(case.folder / "said.jsonl", Results(old.harness, rows))
+    return case.run(TRACE, results=case.folder / "said.jsonl")
+
+
 # The promise
 
 
@@ -330,7 +449,7 @@ def test_the_gate_fails_on_what_it_is_there_for(name: str, case: Case) -> None:
     assert not gates[name].passed and name in gates[name].line()
 
 
-@pytest.mark.parametrize("name", [VERIFY, COMPARE, PARITY, SAMPLE, JUDGE, TEACH, DRAW, DISTILLED])
+@pytest.mark.parametrize("name", CHECKED)
 def test_the_same_gates_pass_on_what_is_whole(name: str, case: Case) -> None:
     gates = case.run(name)
     assert sorted(gate.name for gate in gates) == sorted(case.graph[name].gates)

@@ -21,6 +21,7 @@ PHASES = {
     "phase1a_base_training": "1A Base training",
     "phase1b_failure_analysis": "1B Failure analysis",
     "phase1c_targeted_distillation": "1C/1D Targeted distillation",
+    "phase2_compress": "2 Compression",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,27 +89,39 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         return numbers | {"goal_met": int(best.ece.value <= max_ece and found.value < 0)}
 
 
-def calibrate(found: Sequence[Evidence], settings: CalibrateSettings, seed: int) -> Calibration:
+def calibrate(
+    found: Sequence[Evidence], settings: CalibrateSettings, seed: int, *, judged: Collection[str] | None = None
+) -> Calibration:
     """Fit, choose and judge. Equal evidence, settings and seed give equal numbers.
 
-    Raises DataError for fewer answers than `min_rows`, and where all answers or none are right: nothing to learn there.
+    `judged` are the ids of the answers that judge; None: all but `fit_share` of them, drawn at random. Raises DataError
+    for fewer answers than `min_rows`, and where all answers or none are right: nothing to learn there.
     """
     import numpy as np
 
     passed = np.array([one.passed for one in found], dtype=bool)
-    if len(found) < settings.min_rows or passed.all() or not passed.any():
+    if not enough(found, settings):
         raise DataError(
             f"{int(passed.sum())} right answers of {len(found)} cannot calibrate a confidence: {settings.min_rows} "
             "answers are needed, right and wrong ones."
         )
     order = np.random.default_rng(seed).permutation(len(found))
-    fitting, judging = np.split(order, [round(settings.fit_share * len(found))])
+    if judged is None:
+        fitting, judging = np.split(order, [round(settings.fit_share * len(found))])
+    else:
+        held = np.array([one.id in judged for one in found], dtype=bool)[order]
+        fitting, judging = order[~held], order[held]
     table = _Table(found, passed, fitting, judging, settings, seed)
     ways = _ways(available(found))
     scored = {way: table.folds_brier(*way) for way in ways}
     best = min(ways, key=lambda way: scored[way])
     cool = min((way for way in ways if way[1] == "temperature"), key=lambda way: scored[way])
     return table.calibration(ways, scored, best, cool)
+
+
+def enough(found: Sequence[Evidence], settings: CalibrateSettings) -> bool:
+    """Whether there are as many answers as are needed, right and wrong ones."""
+    return len(found) >= settings.min_rows and len({one.passed for one in found}) > 1
 
 
 def save(confidence: Confidence, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How confidence is calibrated and judged: the section [compress.calibrate]."""
+"""How confidence is traced, calibrated and judged: the sections [compress.trace] and [compress.calibrate]."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from lib.scale import Scaled
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
+class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[compress.trace]`: how many tokens a pass over given answers takes, and how well it must agree with the answers.
+
+    `max_retokenised` is the share of answers whose text has another number of tokens than the model made,
+    `max_first_gap_nats` the mean distance to the recorded log-probability of an answer's first token.
+    """
+
+    batch_tokens: Annotated[int, msgspec.Meta(ge=1)]
+    max_retokenised: Share
+    max_first_gap_nats: Annotated[float, msgspec.Meta(gt=0.0)]
+
+
 class CalibrateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[compress.calibrate]`.
 
@@ -21,7 +33,7 @@ class CalibrateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """
 
     rows: Scaled
-    min_rows: Annotated[int, msgspec.Meta(ge=20)]
+    min_rows: Annotated[int, msgspec.Meta(ge=4)]
     fit_share: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
     folds: Annotated[int, msgspec.Meta(ge=2)]
     bins: Annotated[int, msgspec.Meta(ge=2)]

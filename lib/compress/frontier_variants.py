@@ -14,7 +14,7 @@ from lib.compress.frontier_accuracy import accuracy
 from lib.compress.frontier_measure import Divergence, measure_files
 from lib.compress.frontier_picture import draw
 from lib.compress.frontier_plan import PLAN, PlanRow, judge
-from lib.compress.gguf_settings import AwqSettings, FrontierSettings, Origin
+from lib.compress.gguf_settings import AwqSettings, Calibration, FrontierSettings, Origin
 from lib.compress.gguf_variants import read_grid, read_types, refusal
 from lib.compress.prune_text import calibration_ids
 from lib.errors import ConfigError
@@ -64,14 +64,14 @@ def four_bit(
 
 
 def divergence(
-    *, f16: Path, gguf: Path, rows: Path, tokenizer: Path, out: Path, settings: FrontierSettings, seed: int,
-    threads: int,
+    *, f16: Path, gguf: Path, rows: Path, tokenizer: Path, out: Path, text: Calibration, resamples: int,
+    seed: int, threads: int,
 ) -> Numbers:  # fmt: skip
     """Hold `gguf` against the parent's file `f16` on held-out `rows`; sums by row to the file `out`."""
-    text = calibration_ids(rows, tokenizer, settings.text, seed=seed)
-    found = measure_files(f16, {gguf.name: gguf}, text, threads=threads)[gguf.name]
+    ids = calibration_ids(rows, tokenizer, text, seed=seed)
+    found = measure_files(f16, {gguf.name: gguf}, ids, threads=threads)[gguf.name]
     out.write_bytes(msgspec.json.encode(found) + b"\n")
-    return found.metrics(seed=seed, resamples=settings.resamples), []
+    return found.metrics(seed=seed, resamples=resamples), []
 
 
 def final(

@@ -39,6 +39,14 @@ class TypeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     grid_share: Share
 
 
+class MixErrorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the errors of types depend on: text, types tried for layers and for the head."""
+
+    text: Calibration
+    kinds: list[Kind]
+    head_kinds: list[Kind]
+
+
 class TypeMixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The mix of types by tensor: types tried for layers and for the head, and the budgets in bits a weight.
 
@@ -50,6 +58,11 @@ class TypeMixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     head_kinds: Annotated[list[Kind], msgspec.Meta(min_length=1)]
     bits: Annotated[list[Bits], msgspec.Meta(min_length=1)]
     units: Count
+
+    @property
+    def errors(self) -> MixErrorSettings:
+        """The part that does not know of budgets."""
+        return MixErrorSettings(text=self.text, kinds=self.kinds, head_kinds=self.head_kinds)
 
 
 class AwqSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,22 +90,12 @@ class FrontierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """
 
     text: Calibration
-    finalists: Count
+    finalists: Annotated[int, msgspec.Meta(ge=1, le=3)]  # each costs an evaluation; so many places are declared
     keep: Share
     keep_low: Share
     mobile_share: Share
     mobile_of: str
     resamples: Count
-
-
-class GgufSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The sections of the configuration that this half of the compression reads."""
-
-    importance: ImportanceSettings
-    types: TypeSettings
-    mix: TypeMixSettings
-    awq: AwqSettings
-    frontier: FrontierSettings
 
 
 Origin = Literal["stock", "ours", "parent"]

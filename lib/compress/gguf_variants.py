@@ -10,13 +10,12 @@ import msgspec
 
 from lib.compress import imatrix, imatrix_file, mix, mix_errors
 from lib.compress.gguf_quantise import quantise
-from lib.compress.gguf_settings import ImportanceSettings, TypeMixSettings, TypeSettings
+from lib.compress.gguf_settings import ImportanceSettings, MixErrorSettings
 from lib.compress.imatrix import Importance
 from lib.compress.mix_errors import Option, Options
 from lib.compress.prune_text import calibration_ids
 from lib.compress.types import TypesReport, honest_sizes, types_of
 from lib.compress.types_grid import SIMPLE, Grid, allowed, find_grid, grid_gate, kept_delta, refused_tensors
-from lib.errors import ConfigError
 from lib.result import Gate, Number
 
 Numbers = tuple[dict[str, Number], list[Gate]]
@@ -36,9 +35,9 @@ def importance(
     return found.metrics(), [imatrix_file.round_trip(found, matrix), imatrix.check(found, widths)]
 
 
-def grid(*, student: Path, tuned: Path, out: Path, settings: TypeSettings) -> Numbers:
+def grid(*, student: Path, tuned: Path, out: Path, share: float) -> Numbers:
     """Which grid the student lies on, to the file `out` (null: none), and what each type keeps of the training."""
-    found = find_grid(student, least=settings.grid_share)
+    found = find_grid(student, least=share)
     _write(out, found)
     kept = kept_delta(student, tuned, SIMPLE)
     metrics: dict[str, Number] = {f"kept_delta_{kind.lower()}": _finite(value) for kind, value in kept.items()}
@@ -61,7 +60,7 @@ def stock(
 
 
 def errors(
-    *, model: Path, rows: Path, matrix: Path, grid: Path, options: Path, settings: TypeMixSettings, seed: int,
+    *, model: Path, rows: Path, matrix: Path, grid: Path, options: Path, settings: MixErrorSettings, seed: int,
     threads: int,
 ) -> Numbers:  # fmt: skip
     """The error of each type at each tensor, to the file `options`; types of the student's grid are left out."""
@@ -82,20 +81,19 @@ def errors(
 
 
 def mixed(
-    *, options: Path, f16: Path, matrix: Path, grid: Path, at: int, out: Path, types: Path, settings: TypeMixSettings,
-    threads: int,
+    *, options: Path, f16: Path, matrix: Path, grid: Path, bits: float, units: int, out: Path, types: Path, threads: int
 ) -> Numbers:  # fmt: skip
-    """The mix for the budget number `at` of `settings.bits`, from the file `f16`; its tensors' types to `types`.
+    """The mix for a budget of `bits` a weight, from the file `f16`; its tensors' types to `types`.
+
+    `units` is as of lib.compress.mix_allocate.allocate.
 
     Gates: mix_types_wrong, mix_bytes_off, tensors_on_students_grid and tensor_sizes_wrong.
     """
-    if not 0 <= at < len(settings.bits):
-        raise ConfigError(f"compress.mix.bits has {len(settings.bits)} budgets, number {at} is asked for.")
     source = types_of(f16, "f16")
-    planned = mix.plan(read_options(options), source, [settings.bits[at]], units=settings.units)[0]
+    planned = mix.plan(read_options(options), source, [bits], units=units)[0]
     found, gates = mix.write(planned, f16, out, importance=_matrix(matrix), threads=threads)
     _write(types, found)
-    metrics = found.metrics() | {"budget_bits": settings.bits[at], "summed_error": planned.error}
+    metrics = found.metrics() | {"budget_bits": bits, "summed_error": planned.error}
     return metrics, [*gates, grid_gate(found, read_grid(grid)), honest_sizes(found)]
 
 

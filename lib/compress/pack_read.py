@@ -149,4 +149,3 @@ def _dictionary(file: BinaryIO, path: Path, head: Head) -> ZstdCompressionDict |
     if frame != pack_format.skippable(data) or hashlib.sha256(data).hexdigest() != head.dictionary_sha256:
         raise DamagedPack(f"{path} is damaged in its dictionary: fetch it again.")
     return zstandard.ZstdCompressionDict(data)
-

@@ -54,12 +54,13 @@ def _token_losses(model: PreTrainedModel, item: Block) -> torch.Tensor:
 def hardest(rows: Rendered, losses: Sequence[float], count: int, *, least_answer_tokens: int) -> Rendered:
     """The `count` rows of highest loss, hardest first, ties by id; those with shorter answers stay out.
 
-    One token decides such a row, so its loss says more about luck than about what the model lacks.
+    One token decides such a row, so its loss says more about luck than about what the model lacks. Where every answer
+    is that short, that is the task, and none stays out. ModelError where there are no rows.
     """
     answers = rows.lengths - rows.completions
-    usable = [number for number in range(len(rows)) if answers[number] >= least_answer_tokens]
+    usable = [number for number in range(len(rows)) if answers[number] >= least_answer_tokens] or range(len(rows))
     if not usable:
-        raise ModelError("No row has an answer of compress.prune.recover.least_answer_tokens: lower it.")
+        raise ModelError("There are no rows to recover on: give the calibration split more.")
     return picked(rows, sorted(usable, key=lambda number: (-losses[number], rows.ids[number]))[:count])
 
 

@@ -13,6 +13,8 @@ from lib.train.settings import Count, Positive, TrainSettings
 
 Method = Literal["magnitude", "wanda", "sparsegpt"]
 Sparse = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+GRADUAL = "gradual"
+"""The variant that is pruned in stages."""
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -41,6 +43,11 @@ class ShapeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """(zeros, of), or None for weights chosen anywhere."""
         zeros, _, of = self.pattern.partition(":")
         return (int(zeros), int(of)) if of else None
+
+    @property
+    def alone(self) -> ShapeSettings:
+        """The shape without the list of methods: no single variant depends on the others."""
+        return msgspec.structs.replace(self, methods=[])
 
 
 class SparseGptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,6 +127,27 @@ class RecoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     train: RecoverTrainSettings
 
 
+class OneShotSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one variant is made by: the part of `[compress.prune]` that a step which makes it depends on."""
+
+    method: Method
+    shape: ShapeSettings
+    text: Calibration
+    sparsegpt: SparseGptSettings
+    max_sparsity_error: NotNegative
+
+
+class StagesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What pruning in stages depends on; `methods` are those of the one-shot variants of its shape, by name."""
+
+    methods: dict[str, Method]
+    shape: ShapeSettings
+    text: Calibration
+    sparsegpt: SparseGptSettings
+    gradual: GradualSettings
+    max_sparsity_error: NotNegative
+
+
 class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[compress.prune]`. A variant is a method and a shape, and is called METHOD-SHAPE.
 
@@ -148,3 +176,40 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             for name, shape in self.shapes.items()
             for method in shape.methods or self.methods
         }
+
+    @property
+    def families(self) -> dict[str, list[str]]:
+        """Shape → variants that are as sparse in the same pattern, however their layers share the zeros.
+
+        A shape with another allocation counts to the plain one of its share; "gradual" to the shape it is made in.
+        """
+        found: dict[tuple[float, str], str] = {}
+        for name, shape in self.shapes.items():
+            found.setdefault((shape.share, shape.pattern), name)
+        families: dict[str, list[str]] = {name: [] for name in found.values()}
+        for variant, (_, shape) in self.variants.items():
+            families[found[shape.share, shape.pattern]].append(variant)
+        gradually = self.shapes[self.gradual.shape]
+        families[found[gradually.share, gradually.pattern]].append(GRADUAL)
+        return families
+
+    @property
+    def one_shots(self) -> dict[str, OneShotSettings]:
+        """Name of a variant → what it is made by."""
+        return {
+            name: OneShotSettings(
+                method=method, shape=shape.alone, text=self.text, sparsegpt=self.sparsegpt,
+                max_sparsity_error=self.max_sparsity_error,
+            )
+            for name, (method, shape) in self.variants.items()
+        }  # fmt: skip
+
+    @property
+    def staged(self) -> StagesSettings:
+        """What pruning in stages is told."""
+        wanted = self.shapes[self.gradual.shape]
+        methods = {name: method for name, (method, shape) in self.variants.items() if shape is wanted}
+        return StagesSettings(
+            methods=methods, shape=wanted.alone, text=self.text, sparsegpt=self.sparsegpt, gradual=self.gradual,
+            max_sparsity_error=self.max_sparsity_error,
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from lib.compress import prune_achieved, prune_sensitivity
 from lib.compress.prune_allocation import allocate, uniform
 from lib.compress.prune_folder import sizes
 from lib.compress.prune_oneshot import LayerLoss, prune
-from lib.compress.prune_settings import GradualSettings, Method, PruneSettings, ShapeSettings
+from lib.compress.prune_settings import Method, OneShotSettings, SensitivitySettings, ShapeSettings, StagesSettings
 from lib.compress.prune_text import calibration_ids
 from lib.errors import ModelError
 from lib.result import Gate, Number
@@ -20,19 +20,19 @@ Numbers = tuple[dict[str, Number], list[Gate]]
 
 
 def one_shot(
-    *, model: Path, rows: Path, curves: Path | None, out: Path, variant: str, settings: PruneSettings, seed: int,
+    *, model: Path, rows: Path, curves: Path | None, out: Path, variant: str, settings: OneShotSettings, seed: int,
     threads: int,
 ) -> Numbers:  # fmt: skip
-    """Prune the folder `model` into `out` as the variant says; `rows` is the calibration split, `curves` may be None.
+    """Prune the folder `model` into `out` and call it `variant`; `rows` is the calibration split, `curves` may be None.
 
     Metrics: sparsities as they are stored, mean and largest relative error of a layer, weights settled; gates:
     `sparsity_error`, `pattern_violations`.
     """
-    method, shape = settings.variants[variant]
+    shape = settings.shape
     zeros = wanted(model, shape, curves)
     ids = calibration_ids(rows, model, settings.text, seed=seed)
     losses = prune(
-        model=model, out=out, name=f"pruned-{variant}", sequences=ids, zeros=zeros, method=method, shape=shape,
+        model=model, out=out, name=f"pruned-{variant}", sequences=ids, zeros=zeros, method=settings.method, shape=shape,
         sparsegpt=settings.sparsegpt, threads=threads,
     )  # fmt: skip
     found = prune_achieved.measure(out, shape)
@@ -49,12 +49,11 @@ def wanted(model: Path, shape: ShapeSettings, curves: Path | None) -> dict[int, 
 
 
 def sensitivities(
-    *, model: Path, rows: Path, curves: Path, settings: PruneSettings, seed: int, threads: int
+    *, model: Path, rows: Path, curves: Path, settings: SensitivitySettings, seed: int, threads: int
 ) -> dict[str, Number]:
     """Measure what each layer loses when it alone is pruned, into the file `curves`."""
-    chosen = settings.sensitivity
-    ids = calibration_ids(rows, model, chosen.text, seed=seed)
-    found = prune_sensitivity.measure(model, ids, chosen.shares, threads=threads)
+    ids = calibration_ids(rows, model, settings.text, seed=seed)
+    found = prune_sensitivity.measure(model, ids, settings.shares, threads=threads)
     prune_sensitivity.save(found, curves)
     last = [curve.errors[-1] for curve in found]
     return {"layers": len(found), "most_sensitive_layer": last.index(max(last)), "error_ratio": max(last) / min(last)}
@@ -62,7 +61,7 @@ def sensitivities(
 
 def in_stages(
     *, model: Path, rows: Path, tokens: Path, held_out: Path, curves: Path | None, kl_nats: Mapping[str, float],
-    out: Path, stages: Path, work: Path, settings: PruneSettings, seed: int, threads: int,
+    out: Path, stages: Path, work: Path, settings: StagesSettings, seed: int, threads: int,
 ) -> Numbers:  # fmt: skip
     """Prune in stages with recovery, by the method whose one-shot variant of the same shape has the least KL.
 
@@ -72,8 +71,7 @@ def in_stages(
     from lib.compress.prune_gradual import Job, gradual
     from lib.train import render
 
-    gradually: GradualSettings = settings.gradual
-    shape = settings.shapes[gradually.shape]
+    gradually, shape = settings.gradual, settings.shape
     job = Job(
         model=model, sequences=calibration_ids(rows, model, settings.text, seed=seed), method=best(kl_nats, settings),
         zeros=wanted(model, shape, curves), shape=shape, sparsegpt=settings.sparsegpt, settings=gradually, seed=seed,
@@ -90,10 +88,9 @@ def in_stages(
     return metrics, [*achieved.gates(job.zeros, settings.max_sparsity_error), mask]
 
 
-def best(kl_nats: Mapping[str, float], settings: PruneSettings) -> Method:
+def best(kl_nats: Mapping[str, float], settings: StagesSettings) -> Method:
     """The method whose variant of the shape `gradual.shape` is closest to the parent; ModelError if one lacks."""
-    shape = settings.gradual.shape
-    names = {name: method for name, (method, kind) in settings.variants.items() if kind is settings.shapes[shape]}
+    names = settings.methods
     if missing := sorted(set(names) - set(kl_nats)):
         raise ModelError(f"No KL of the variant {missing[0]}: measure all methods of one shape before choosing.")
     return names[min(names, key=lambda name: (kl_nats[name], name))]

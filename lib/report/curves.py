@@ -8,13 +8,10 @@ from typing import Any
 
 from lib.figures import number
 from lib.report.markup import Child, Html, join, tag
+from lib.report.plot import BOTTOM, HIGH, LEFT, TOP, WIDE, Axes, Curve, grid, ticks
 from lib.report.source import Source
 from lib.report.view import View
 
-Curve = Sequence[tuple[float, float]]
-
-_WIDE, _HIGH = 560, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 28, 30
 _MOST = 400  # points of a line; more than there are pixels say nothing
 
 
@@ -65,79 +62,36 @@ def draw(loss: Curve, validation: Curve, best: float | None) -> Html:
     last = max(x for x, _ in points) or 1
     across = [value for value in ticks(0, last) if value <= last]
     up = ticks(min(y for _, y in points), max(y for _, y in points))
-    axes = _Axes((0, last), (up[0], up[-1]))
+    axes = Axes((0, last), (up[0], up[-1]))
     shown = [
         tag("title", "training and validation loss over optimizer steps"),
-        _grid(axes, across, up),
+        grid(axes, across, up),
         _marker(axes, best) if best is not None else None,
         tag("path", class_="loss", d=axes.path(loss)) if loss else None,
         tag("path", class_="validation", d=axes.path(validation)) if validation else None,
         [_dot(axes, point) for point in validation],
         _legend(),
     ]
-    return tag("svg", shown, class_="plot", viewBox=f"0 0 {_WIDE} {_HIGH}", role="img")
+    return axes.svg(*shown)
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers that enclose low and high, some `about` of them."""
-    span = (high - low) or abs(high) or 1.0
-    raw = span / about
-    unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
-
-
-class _Axes:
-    """From values to pixels."""
-
-    def __init__(self, across: tuple[float, float], up: tuple[float, float]) -> None:
-        self._across, self._up = across, up
-
-    def x(self, value: float) -> float:
-        """Pixels from the left."""
-        low, high = self._across
-        return round(_LEFT + (value - low) / ((high - low) or 1) * (_WIDE - _LEFT - _RIGHT), 1)
-
-    def y(self, value: float) -> float:
-        """Pixels from the top."""
-        low, high = self._up
-        return round(_HIGH - _BOTTOM - (value - low) / ((high - low) or 1) * (_HIGH - _TOP - _BOTTOM), 1)
-
-    def path(self, points: Curve) -> str:
-        """The points as one line."""
-        return "M" + "L".join(f"{self.x(x):g} {self.y(y):g}" for x, y in points)
-
-
-def _grid(axes: _Axes, across: Sequence[float], up: Sequence[float]) -> Html:
-    lines = [tag("path", class_="grid", d=f"M{_LEFT} {axes.y(value):g}H{_WIDE - _RIGHT}") for value in up]
-    sides = [
-        tag("text", number(value), class_="tick", x=_LEFT - 6, y=axes.y(value) + 4, text_anchor="end") for value in up
-    ]
-    below = [
-        tag("text", number(value), class_="tick", x=axes.x(value), y=_HIGH - 12, text_anchor="middle")
-        for value in across
-    ]
-    return join(lines, sides, below)
-
-
-def _marker(axes: _Axes, step: float) -> Html:
+def _marker(axes: Axes, step: float) -> Html:
     x = axes.x(step)
-    line = tag("path", class_="best", d=f"M{x:g} {_TOP}V{_HIGH - _BOTTOM}")
-    near = x > _WIDE * 0.8
-    said = tag("text", "kept", class_="tick kept", x=x - 4 if near else x + 4, y=_HIGH - _BOTTOM - 6,
+    line = tag("path", class_="best", d=f"M{x:g} {TOP}V{HIGH - BOTTOM}")
+    near = x > WIDE * 0.8
+    said = tag("text", "kept", class_="tick kept", x=x - 4 if near else x + 4, y=HIGH - BOTTOM - 6,
                text_anchor="end" if near else "start")  # fmt: skip
     return join(line, said)
 
 
-def _dot(axes: _Axes, point: tuple[float, float]) -> Html:
+def _dot(axes: Axes, point: tuple[float, float]) -> Html:
     x, y = point
     hint = tag("title", f"step {number(x)}: validation loss {y:.4g}")
     return tag("circle", hint, class_="dot", cx=axes.x(x), cy=axes.y(y), r="2.6")
 
 
 def _legend() -> Html:
-    x, y = _LEFT, 10
+    x, y = LEFT, 10
     return join(
         tag("path", class_="loss", d=f"M{x} {y - 4}h18"),
         tag("text", "training", class_="tick", x=x + 23, y=y),

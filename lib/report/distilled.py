@@ -94,7 +94,10 @@ def kinds(found: Sequence[Mapping[str, Any]], names: Mapping[str, str], compared
     """Right answers of every model by kind of task, the kind that lost most first."""
     keys = list(found[0]["right"]) if found else []
     rows = [
-        [one["name"], number(one["n"]), *(compared.link(number(one["right"][key]), "kinds") for key in keys)]
+        [
+            one["name"],
+            *(compared.link(number(count), "kinds") for count in (one["n"], *(one["right"][key] for key in keys))),
+        ]
         for one in found
     ]
     return table(("kind", "#n", *(f"#{names.get(key, key)}" for key in keys)), rows)

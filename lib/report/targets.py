@@ -25,6 +25,8 @@ _UNITS: dict[str, Callable[[float], str]] = {
     "bytes": size,
     "ratio": lambda value: f"{value:.4f}",
     "times": lambda value: f"{value:.2f}×",
+    "bits": lambda value: f"{value:.2f} bits a weight",
+    "nats": lambda value: f"{value:+.4f} nats",
 }
 _MARKS = {
     "met": ("✓", "good"),

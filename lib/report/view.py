@@ -46,6 +46,10 @@ class View:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: {error}; let its step run again: doit redo {step}") from None
 
+    def under(self, prefix: str) -> dict[str, str]:
+        """The built steps whose names begin with `prefix`, in their order: rest of the name -> step."""
+        return {step.removeprefix(prefix): step for step in self._built if step.startswith(prefix)}
+
     def metrics(self, step: str) -> Source | None:
         """The step's metrics."""
         return self._source(step, "metrics.json")

@@ -81,26 +81,26 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     _, made.gates["importance"] = gguf_variants.importance(
         model=tuned, rows=rows, settings=IMPORTANCE, **common, **SEED
     )
-    gguf_variants.grid(student=on_q4_1(tuned, at("student")), tuned=tuned, out=at("grid.json"), settings=TYPES)
+    gguf_variants.grid(student=on_q4_1(tuned, at("student")), tuned=tuned, out=at("grid.json"), share=TYPES.grid_share)
     kept = {"grid": at("grid.json")}
     for kind in TYPES.stock:
         used = {**common, "matrix": at("matrix.gguf") if kind in TYPES.with_importance else None}
         outs = {"out": at(f"{kind}.gguf"), "types": at(f"{kind}.types.json")}
         _, made.gates[kind] = gguf_variants.stock(kind=kind, **outs, **used, **kept)
     gguf_variants.errors(
-        model=tuned, rows=rows, matrix=at("matrix.gguf"), options=at("options.json"), settings=MIX, threads=1,
+        model=tuned, rows=rows, matrix=at("matrix.gguf"), options=at("options.json"), settings=MIX.errors, threads=1,
         **kept, **SEED,
     )  # fmt: skip
     for number in range(len(MIX.bits)):
         outs = {"out": at(f"mix-{number}.gguf"), "types": at(f"mix-{number}.types.json")}
         _, made.gates[f"mix-{number}"] = gguf_variants.mixed(
-            options=at("options.json"), at=number, settings=MIX, **outs, **common, **kept
+            options=at("options.json"), bits=MIX.bits[number], units=MIX.units, **outs, **common, **kept
         )
     for name in (*TYPES.stock, "mix-0", "mix-1"):
         paths = {"gguf": at(f"{name}.gguf"), "divergence": at(f"{name}.divergence.json")}
         frontier_variants.divergence(
             f16=at("f16.gguf"), gguf=paths["gguf"], rows=held_out, tokenizer=tuned, out=paths["divergence"],
-            settings=FRONTIER, threads=1, **SEED,
+            text=TEXT, resamples=FRONTIER.resamples, threads=1, **SEED,
         )  # fmt: skip
         origin = "ours" if name.startswith("mix") else "stock"
         made.files.append(Files(name=name, origin=origin, types=at(f"{name}.types.json"), **paths))
@@ -144,11 +144,11 @@ def test_types_of_the_grid_are_left_out_of_mixes_and_refused_in_stock_files(root
     assert "by a rule" in refusals["Q5_K_M"]
 
 
-def test_a_budget_that_is_not_there_is_an_error(root: Root, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has 2 budgets, number 2"):
+def test_a_budget_that_nothing_fits_into_is_an_error(root: Root, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="A mix takes at least"):
         gguf_variants.mixed(
             options=root.path("options.json"), f16=root.path("f16.gguf"), matrix=root.path("matrix.gguf"),
-            grid=root.path("grid.json"), at=2, out=tmp_path / "x", types=tmp_path / "y", settings=MIX, threads=1,
+            grid=root.path("grid.json"), bits=1.5, units=5000, out=tmp_path / "x", types=tmp_path / "y", threads=1,
         )  # fmt: skip
 
 

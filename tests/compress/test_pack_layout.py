@@ -121,7 +121,7 @@ def test_a_mask_that_disagrees_with_its_words_is_refused() -> None:
     good = _encoded("Q8_0", made.tobytes(), mask_from=0.0)
     made[0, 2:34] = 0 if made[0, 2:34].any() else 1
     assert LAYOUTS["Q8_0"].quants is not None
-    kept = (made[:, 2:].reshape(-1) != 0)
+    kept = made[:, 2:].reshape(-1) != 0
     mask = zstandard.ZstdCompressor(level=3).compress(np.packbits(kept, bitorder="little").data)
     lengths = np.frombuffer(good[9:25], "<u4").copy()
     at = 25 + int(lengths[:2].sum())

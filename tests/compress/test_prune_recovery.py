@@ -183,8 +183,10 @@ def test_the_hardest_rows_are_those_of_highest_loss(sparse: Path) -> None:
     best = sorted(long, key=lambda number: -losses[number])[:5]
     assert 5 < len(long) < 24 and found.ids == [ROWS.ids[number] for number in best]
     assert [found.row(at).tolist() for at in range(5)] == [ROWS.row(number).tolist() for number in best]
-    with pytest.raises(ModelError, match="least_answer_tokens"):
-        prune_hardest.hardest(ROWS, losses, 5, least_answer_tokens=99)
+    everyone = prune_hardest.hardest(ROWS, losses, 5, least_answer_tokens=99)
+    assert everyone.ids == prune_hardest.hardest(ROWS, losses, 5, least_answer_tokens=1).ids
+    with pytest.raises(ModelError, match="no rows"):
+        prune_hardest.hardest(prune_hardest.picked(ROWS, [0]).head(0), [], 5, least_answer_tokens=1)
 
 
 def adapted(sparse: Path, folder: Path, **given: Any) -> Path:

@@ -64,10 +64,16 @@ def failed(gates: list[Gate]) -> list[str]:
 def test_a_variant_is_what_its_name_says(given: dict[str, Path], tmp_path: Path) -> None:
     section = settings(shapes={**settings().shapes, "uneven": UNEVEN})
     curves = tmp_path / "curves.json"
-    found = prune_variant.sensitivities(**given, curves=curves, settings=section, seed=1, threads=1)
+    found = prune_variant.sensitivities(**given, curves=curves, settings=section.sensitivity, seed=1, threads=1)
     assert found["layers"] == 2 and found["error_ratio"] > 1
     metrics, gates = prune_variant.one_shot(
-        **given, curves=curves, out=tmp_path / "out", variant="wanda-uneven", settings=section, seed=1, threads=1
+        **given,
+        curves=curves,
+        out=tmp_path / "out",
+        variant="wanda-uneven",
+        settings=section.one_shots["wanda-uneven"],
+        seed=1,
+        threads=1,
     )
     assert metrics["sparsity"] == 0.5 and metrics["sparsity_least"] < metrics["sparsity_most"]
     assert sorted(gate.name for gate in gates) == ["pattern_violations", "sparsity_error"] and failed(gates) == []
@@ -82,7 +88,7 @@ def test_the_gradual_one_takes_the_best_method_and_says_what_it_cost(given: dict
     section, kl = settings(), {"magnitude-50": 0.9, "wanda-50": 0.4, "sparsegpt-50": 0.5, "wanda-65": 0.1}
     metrics, gates = prune_variant.in_stages(
         **given, tokens=tmp_path / "tokens", held_out=tmp_path / "held_out", curves=None, kl_nats=kl,
-        out=tmp_path / "out", stages=tmp_path / "stages.json", work=tmp_path / "work", settings=section, seed=1,
+        out=tmp_path / "out", stages=tmp_path / "stages.json", work=tmp_path / "work", settings=section.staged, seed=1,
         threads=1,
     )  # fmt: skip
     assert failed(gates) == [] and metrics["kl_nats_recovered"] <= metrics["kl_nats_unrecovered"]
@@ -91,12 +97,18 @@ def test_the_gradual_one_takes_the_best_method_and_says_what_it_cost(given: dict
     written = msgspec.json.decode((tmp_path / "stages.json").read_bytes())
     assert written["method"] == "wanda" and len(written["stages"]) == len(section.gradual.stages)
     with pytest.raises(ModelError, match="sparsegpt-50"):
-        prune_variant.best({"magnitude-50": 0.9, "wanda-50": 0.4}, section)
+        prune_variant.best({"magnitude-50": 0.9, "wanda-50": 0.4}, section.staged)
 
 
 def test_the_hardest_calibration_rows_are_learnt_under_the_mask(given: dict[str, Path], tmp_path: Path) -> None:
     prune_variant.one_shot(
-        **given, curves=None, out=tmp_path / "sparse", variant="magnitude-50", settings=settings(), seed=1, threads=1
+        **given,
+        curves=None,
+        out=tmp_path / "sparse",
+        variant="magnitude-50",
+        settings=settings().one_shots["magnitude-50"],
+        seed=1,
+        threads=1,
     )
     rendered, _ = render.render([question(at) for at in range(30, 40)], Chat.load(given["model"]), max_tokens=128)
     render.save(rendered, tmp_path / "held_out")
@@ -115,7 +127,7 @@ def test_the_hardest_calibration_rows_are_learnt_under_the_mask(given: dict[str,
 
 def test_sensitivities_are_read_as_they_were_written(given: dict[str, Path], tmp_path: Path) -> None:
     curves = tmp_path / "curves.json"
-    prune_variant.sensitivities(**given, curves=curves, settings=settings(), seed=1, threads=1)
+    prune_variant.sensitivities(**given, curves=curves, settings=settings().sensitivity, seed=1, threads=1)
     again = tmp_path / "again.json"
     prune_sensitivity.save(prune_sensitivity.load(curves), again)
     assert curves.read_bytes() == again.read_bytes()

@@ -17,8 +17,8 @@ from smoke_run import REPOSITORY, Smoke
 from test_markup import HOSTILE
 
 SECTIONS = [
-    "graph", "data", "learning", "accuracy", "files", "failures", "targets", "gates", "misses", "answers", "steps",
-    "locks",
+    "graph", "data", "learning", "accuracy", "files", "failures", "compressed", "pruned", "packs", "confidence",
+    "targets", "gates", "misses", "answers", "steps", "locks",
 ]  # fmt: skip
 
 
@@ -101,6 +101,12 @@ STAGES = [
     "phase1a/merge",
     "phase1a/evaluate/tuned",
     "phase1a/compare",
+    "phase2/parent",
+    "phase2/frontier",
+    "phase2/divergence/q8_0",
+    "phase2/prune/gradual",
+    "phase2/pack/q8_0",
+    "phase2/calibrate",
 ]
 
 
