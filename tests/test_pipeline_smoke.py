@@ -67,7 +67,7 @@ def test_outputs_lie_where_the_task_names_say(smoke: Smoke, monkeypatch: pytest.
     made = {lock.parent.relative_to(smoke.root) for lock in smoke.root.glob("phase*/**/step.lock.json")}
     assert {str(path) for path in made} == {str(path) for path in wanted}
     found = {path.name for path in smoke.root.iterdir() if not path.name.startswith(".")}
-    assert found == {"phase0", "phase1a", "phase1b", "phase1c", "report"}
+    assert found == {"phase0", "phase1a", "phase1b", "phase1c", "phase2", "report"}
 
 
 def test_the_model_and_its_files_are_there(smoke: Smoke) -> None:
