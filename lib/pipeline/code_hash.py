@@ -126,6 +126,12 @@ class _Walk:
 
 def _resolve(sources: SourceFiles, target: str) -> list[str]:
     """The project's own modules behind "module:name", packages first; none for the kit and for other people's code."""
+    if target not in sources.targets:
+        sources.targets[target] = _modules(sources, target)
+    return sources.targets[target]
+
+
+def _modules(sources: SourceFiles, target: str) -> list[str]:
     base, _, name = target.partition(":")
     if base.partition(".")[0] not in ("lib", "tasks"):
         return []

@@ -41,6 +41,7 @@ class SourceFiles:
         self._reader = f"{sys.version} {_stamp(os.stat(syntax.__file__))}"
         self._store = self._load()
         self._files: dict[str, tuple[str, bool] | None] = {}
+        self.targets: dict[str, list[str]] = {}  # import -> modules behind it: a hundred steps share most imports
         self._dirty = False
 
     def file(self, module: str) -> tuple[str, bool] | None:

@@ -29,15 +29,17 @@ RUNS = ("targeted", "control", "second")
 def taught(folder: Path, root: Path, **changed: Any) -> Result:
     """The teach step on a finished smoke root, with some of its inputs changed."""
     given = {
-        "failures": root / "phase1b/cluster/failures.jsonl", "sample": root / "phase1b/sample/sample.jsonl",
+        "failures": root / "phase1b/cluster/failures.jsonl", "right": root / "phase1b/cluster/regression.jsonl",
+        "sample": root / "phase1b/sample/sample.jsonl",
         "fixed": root / "phase1c/critique/fixed.jsonl", "hard": root / "phase1c/critique/hard.jsonl",
         "pool": root / "phase0/decontaminate/train.jsonl", "train": folder / "train.jsonl",
         "validation": folder / "validation.jsonl", "teachers": folder / "teachers.json", "cache": folder / "cache",
         "fixtures": sorted((REPOSITORY / "tests/fixtures").rglob("*.py")),
     }  # fmt: skip
     settings = {
-        "settings": C.teach, "rows": C.distil.rows, "few_answers": C.critique.few_answers,
-        "engine": C.evaluate.engine, "jail": C.jail, "code": C.sources.code, "threads": 1, "seed": 1,
+        "settings": C.teach, "rows": C.distil.rows, "least_rate": C.distil.least_rate,
+        "few_answers": C.critique.few_answers, "engine": C.evaluate.engine, "jail": C.jail, "code": C.sources.code,
+        "threads": 1, "seed": 1,
     }  # fmt: skip
     return phase1d.teach(**{**given, **settings, **changed})
 
