@@ -48,7 +48,7 @@ def _project(nodes: Sequence[Node], store: Path, folder: Path) -> Path:
     return folder
 
 
-def _build(side: Side, limit_s: float = 1800) -> None:
+def _build(side: Side, limit_s: float = 300) -> None:
     """Run everything once, and see that a second run touches nothing; nor does the first where all is there."""
     for _ in range(2):
         before = side.stamps()

@@ -63,14 +63,14 @@ def test_both_sides_train_on_the_same_rows_and_end_alike(our_run: tuple[Work, Ra
     found, rival = our_run[1], trainer(rival_of(theirs, sampling="as_ours"))
     rows = render.load(work.train).head(work.rows)
     assert (found.rows, found.tokens, found.steps) == (len(rows), len(rows.tokens), STEPS)
-    speed, loss = training.goals(found, [rival], judged(our_run[0]), judged(theirs))
+    speed, loss = training.goals(found, [rival], rival, judged(our_run[0]), judged(theirs))
     assert speed.value == pytest.approx(rival.seconds / found.seconds)
     assert loss.passed, loss.line()
 
 
 def test_a_side_that_learns_nothing_is_noticed(our_run: tuple[Work, Ran], work: Work) -> None:
     idle = in_folder(work, "idle", settings=msgspec.structs.replace(work.settings, lr=1e-9))
-    _, loss = training.goals(trainer(rival_of(idle)), [our_run[1]], judged(idle), judged(our_run[0]))
+    _, loss = training.goals(trainer(rival_of(idle)), [our_run[1]], our_run[1], judged(idle), judged(our_run[0]))
     assert not loss.passed
 
 
@@ -103,11 +103,13 @@ def test_the_rival_can_be_given_the_rows_of_our_steps(work: Work, micro: int) ->
 def test_sides_that_did_different_work_are_refused() -> None:
     ran = Ran(tokens=1000, rows=10, steps=2, seconds=1.0, peak_bytes=0)
     slow, slower = (msgspec.structs.replace(ran, seconds=seconds) for seconds in (1.9, 2.0))
-    assert [goal.passed for goal in training.goals(ran, [slow, slower], 1.0, 1.0)] == [False, True]
-    assert [goal.passed for goal in training.goals(ran, [slower], 1.02, 1.0)] == [True, False]
+    assert [goal.passed for goal in training.goals(ran, [slow, slower], ran, 1.0, 1.0)] == [False, True]
+    assert [goal.passed for goal in training.goals(ran, [slower], slow, 1.02, 1.0)] == [True, False]
     for name in ("tokens", "rows", "steps"):
         with pytest.raises(DataError, match=name):
-            training.goals(ran, [slow, msgspec.structs.replace(slow, **{name: 7})], 1.0, 1.0)
+            training.goals(ran, [slow, msgspec.structs.replace(slow, **{name: 7})], slow, 1.0, 1.0)
+        with pytest.raises(DataError, match=name):
+            training.goals(ran, [slow], msgspec.structs.replace(slow, **{name: 7}), 1.0, 1.0)
 
 
 def test_common_rows_fill_both_sides_steps(work: Work) -> None:
