@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from tests.bench.findings import PROJECT, place, recall, table
 
-BENCHES = ("runner", "phase0", "startup", "training", "evaluation")
+BENCHES = ("runner", "phase0", "startup", "training", "evaluation", "layerwise")
 
 
 def main(words: Sequence[str]) -> int:
