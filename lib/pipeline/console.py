@@ -22,7 +22,13 @@ class Pace:
     """Rate and remaining time of one loop, from its first and its latest event (a resumed loop starts above zero)."""
 
     def __init__(self, event: Progress, now: float) -> None:
-        self.first, self.began = event.done, now
+        self.first, self.began, self.last = event.done, now, event.done
+
+    def over(self, event: Progress) -> bool:
+        """True when the loop has begun again, as one inside another does: it counts from the start."""
+        again = event.done < self.last
+        self.last = event.done
+        return again
 
     def rate(self, event: Progress, now: float) -> float | None:
         """Units a second since the first event; None before there is any."""
@@ -68,13 +74,21 @@ class Console:
     def progress(self, step: str, event: Progress) -> None:
         """Show one progress event of the running `step`."""
         now = self.clock()
-        pace = self._paces.setdefault(event.label, Pace(event, now))
+        pace = self._pace(event, now)
         if self.terminal and os.getpid() == self.owner:  # a worker of `doit -n` has no terminal of its own
             self._draw(event, pace.line(event, now))
         elif now - self._spoke >= self.every_s:
             total = f" of {figures.number(event.total)}" if event.total is not None else ""
             done = f"{event.label} {figures.number(event.done)}{total} {event.unit}"
             self.say(f"…      {step:<36} {done} · {pace.line(event, now)}".rstrip(" ·"))
+
+    def _pace(self, event: Progress, now: float) -> Pace:
+        pace = self._paces.setdefault(event.label, Pace(event, now))
+        if pace.over(event):
+            pace = self._paces[event.label] = Pace(event, now)
+            if event.label in self._rows:
+                self._bar.update(self._rows.pop(event.label), visible=False)
+        return pace
 
     def end_loops(self) -> None:
         """Take the bar away; the next loop starts a new one."""

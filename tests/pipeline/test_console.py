@@ -71,6 +71,24 @@ def test_plain_progress_is_throttled() -> None:
     assert lines[-1].startswith("done ")
 
 
+def test_a_loop_that_begins_again_has_a_pace_of_its_own() -> None:
+    clock, stream = Clock(), io.StringIO()
+    console = Console(stream, every_s=10, clock=clock)
+    for now, done in ((0, 0), (10, 100), (500, 0), (510, 20)):  # the second round begins after 490 s of something else
+        clock.now = 101.0 + now
+        console.progress("a:b", at(done))
+    assert stream.getvalue().splitlines()[-1].endswith("20 of 100 steps · 2 steps/s · 40 s left")
+
+
+def test_a_terminal_shows_the_latest_round_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(Terminal())
+    for done in (0, 100, 0, 20):
+        console.progress("a:b", at(done))
+    assert [(row.completed, row.visible) for row in console._bar.tasks] == [(100, False), (20, True)]
+    console.end_loops()
+
+
 def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
