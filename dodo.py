@@ -9,6 +9,7 @@ how a step goes stands in tasks/, how a thing is done in lib/.
 from pathlib import Path
 
 from lib.compress.prune_settings import GRADUAL
+from lib.compress.settings import DENSE, SCALED
 from lib.pipeline.start import start
 from lib.pipeline.step import Step
 from lib.settings import Config
@@ -360,16 +361,20 @@ def task_phase2_compress():
     TAUGHT, student = "phase1c_targeted_distillation", f"{TRAIN}:student#model"
     model, f16, tokens = f"{P}:parent#model", f"{P}:parent#f16", f"{TRAIN}:render"
     calibration, validation, curves = f"{D}#calibration", f"{D}#validation", f"{P}:sensitivity#curves"
-    grid, matrix, options = f"{P}:grid#grid", f"{P}:importance#matrix", f"{P}:mix-errors#options"
+    grid, options = f"{P}:grid#grid", f"{P}:mix-errors#options"
+    matrices = {base: f"{P}:importance/{base}#matrix" for base in K.plain}
     asking = {"settings": C.evaluate, "jail": C.jail, "code": C.sources.code, **SEED, **THREADS}
-    finals = [f"final_{at}" for at in range(K.frontier.finalists)]
+    finals = range(K.frontier.finalists)
+    judged = [f"{P}:evaluate/final-{at}#results" for at in finals]
     folders = {name: f"{P}:prune/{name}#model" for name in (*K.prune.variants, GRADUAL)}
     quantised = {
-        "dense": f16,
-        "awq": f"{P}:awq-folded#f16",
+        DENSE: f16,
+        SCALED: f"{P}:awq-folded#f16",
         **{name: f"{P}:best/{name}#f16" for name in K.files.pruned},
     }
-    bases = {"dense": model, **{name: f"{P}:best/{name}#model" for name in K.files.pruned}}
+    bases = {
+        DENSE: model, SCALED: f"{P}:awq/dense#folded", **{name: f"{P}:best/{name}#model" for name in K.files.pruned},
+    }  # fmt: skip
     files = {"f16": ("parent", f16, f"{P}:parent#types")} | {
         each.name: (each.origin, f"{P}:gguf/{each.step}#gguf", f"{P}:gguf/{each.step}#types") for each in K.candidates
     }
@@ -437,12 +442,13 @@ def task_phase2_compress():
             },
             params={"names": K.prune.families[shape]}, preload=True,
         ) for shape in K.files.pruned),
-        Step(
-            name=f"{P}:importance", doc="2.5 Importance matrix from the calibration split", preload=True,
-            run=f"{T['gguf']}:importance", reads={"model": model, "rows": calibration, "f16": f16},
-            writes={"matrix": "importance.gguf"}, gates=("imatrix_entries_changed", "imatrix_tensors_wrong"),
+        *(Step(
+            name=f"{P}:importance/{base}", doc=f"2.5 Importance matrix from the calibration split: {base}",
+            run=f"{T['gguf']}:importance", writes={"matrix": "importance.gguf"}, preload=True,
+            reads={"model": bases[base], "rows": calibration, "f16": quantised[base]},
+            gates=("imatrix_entries_changed", "imatrix_tensors_wrong"),
             params={"settings": K.importance, **SEED, **THREADS},
-        ),
+        ) for base in K.plain),
         Step(
             name=f"{P}:grid", doc="2.5 Which type's grid the student lies on, what types keep of the training",
             run=f"{T['gguf']}:grid", reads={"student": student, "tuned": model}, writes={"grid": "grid.json"},
@@ -457,23 +463,24 @@ def task_phase2_compress():
         *(Step(
             name=f"{P}:awq-folded", doc="2.6 AWQ's scales folded into plain weights, as f16 GGUF", preload=True,
             run=f"{T['gguf']}:export", reads={"model": f"{P}:awq/dense#folded"}, writes={"f16": "model-f16.gguf"},
-        ) for _ in K.files.awq_types[:1]),
+        ) for base in K.plain if base == SCALED),
         *(Step(
             name=f"{P}:gguf/{each.step}", doc=f"2.7 GGUF: {each.name}", run=f"{T['gguf']}:stock", preload=True,
-            reads={"f16": quantised[each.model], "matrix": [matrix] if each.importance else [], "grid": grid},
+            reads={"f16": quantised[each.model], "grid": grid,
+                   "matrix": [matrices[each.model]] if each.importance else []},
             writes={"gguf": f"model-{each.step}.gguf", "types": "types.json"}, gates=("tensor_sizes_wrong",),
             params={"kind": each.kind, **THREADS},
         ) for each in K.stock),
         Step(
             name=f"{P}:mix-errors", doc="2.7 What each type of each matrix costs in the output of its layer",
             run=f"{T['gguf']}:mix_errors", writes={"options": "options.json"}, preload=True,
-            reads={"model": model, "rows": calibration, "matrix": matrix, "grid": grid},
+            reads={"model": bases[K.mix.of], "rows": calibration, "matrix": matrices[K.mix.of], "grid": grid},
             params={"settings": K.mix.errors, **SEED, **THREADS},
         ),
         *(Step(
             name=f"{P}:gguf/{each.step}", doc=f"2.7 GGUF: types by matrix, {K.mix.bits[int(each.kind)]} bits a weight",
-            run=f"{T['gguf']}:mixed", reads={"options": options, "f16": f16, "matrix": matrix, "grid": grid},
-            writes={"gguf": f"model-{each.step}.gguf", "types": "types.json"}, preload=True,
+            run=f"{T['gguf']}:mixed", writes={"gguf": f"model-{each.step}.gguf", "types": "types.json"}, preload=True,
+            reads={"options": options, "f16": quantised[each.model], "matrix": matrices[each.model], "grid": grid},
             params={"bits": K.mix.bits[int(each.kind)], "units": K.mix.units, **THREADS},
             gates=("mix_types_wrong", "mix_bytes_off", "tensors_on_students_grid", "tensor_sizes_wrong"),
         ) for each in K.mixes),
@@ -483,24 +490,27 @@ def task_phase2_compress():
             reads={"f16": f16, "gguf": gguf, "rows": validation, "tokenizer": model},
             params={"speed": K.speed, **measured},
         ) for name, (_, gguf, _) in files.items()),
-        Step(
-            name=f"{P}:final", doc="2.9 Whose answers are worth verifying", run=f"{T['measure']}:final",
-            reads=candidates, params={**named, "settings": K.frontier, **SEED},
-            writes={"named": "finalists.json", **{final: f"{final.replace('_', '-')}.gguf" for final in finals}},
-        ),
         *(Step(
-            name=f"{P}:evaluate/{final.replace('_', '-')}", doc=f"2.9 Ask and judge as the parent was: finalist {at}",
+            name=f"{P}:final/{at}", doc=f"2.9 Whose answers are worth verifying, after {at} others", preload=True,
+            run=f"{T['measure']}:final", writes={"named": "finalist.json", "gguf": f"final-{at}.gguf"},
+            reads={
+                **candidates, "parent": f"{P}:parent#results", "finals": judged[:at],
+                "earlier": [f"{P}:final/{before}#named" for before in range(at)],
+            },
+            params={**named, "settings": K.frontier, **SEED},
+        ) for at in finals),
+        *(Step(
+            name=f"{P}:evaluate/final-{at}", doc=f"2.9 Ask and judge as the parent was: finalist {at}",
             run=f"{T['measure']}:evaluate_file", writes={"results": "results.jsonl"}, **ON_DEVICE,
-            reads={"gguf": f"{P}:final#{final}", "like": model, "rows": "phase0_dataset:split#test", **FIXTURES},
+            reads={"gguf": f"{P}:final/{at}#gguf", "like": model, "rows": "phase0_dataset:split#test", **FIXTURES},
             params={"name": f"decoded-{at}", **asking},
-        ) for at, final in enumerate(finals)),
+        ) for at in finals),
         Step(
             name=f"{P}:frontier", doc="2.10 Size against divergence, the plan beside it, and what the release takes",
             run=f"{T['measure']}:frontier", writes={"table": "frontier.json", "picture": "frontier.svg"},
             reads={
                 **candidates, "student": f"{TRAIN}:evaluate/student#results", "parent": f"{P}:parent#results",
-                "whole": f"{P}:parent#types", "named": f"{P}:final#named",
-                "finals": [f"{P}:evaluate/{final.replace('_', '-')}#results" for final in finals],
+                "whole": f"{P}:parent#types", "named": [f"{P}:final/{at}#named" for at in finals], "finals": judged,
             },
             params={**named, "settings": K.frontier, **SEED},
         ),

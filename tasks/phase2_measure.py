@@ -51,17 +51,16 @@ def divergence_of_folder(
 
 
 def final(
-    *, ggufs: list[Path], types: list[Path], divergences: list[Path], grid: Path, named: Path, final_0: Path,
-    names: list[str], origins: list[Origin], settings: FrontierSettings, seed: int, final_1: Path | None = None,
-    final_2: Path | None = None,
+    *, ggufs: list[Path], types: list[Path], divergences: list[Path], grid: Path, parent: Path, earlier: list[Path],
+    finals: list[Path], named: Path, gguf: Path, names: list[str], origins: list[Origin], settings: FrontierSettings,
+    seed: int,
 ) -> Result:  # fmt: skip
-    """Pick those whose answers are worth verifying, and put their files where the evaluations look."""
+    """Pick who is worth verifying after those before, and put its file where the evaluation looks."""
     from lib.compress import frontier_variants
 
-    places = [place for place in (final_0, final_1, final_2) if place is not None]
-    files = _files(names, origins, ggufs, types, divergences)
     metrics, gates = frontier_variants.final(
-        files=files, grid=grid, named=named, places=places, settings=settings, seed=seed
+        files=_files(names, origins, ggufs, types, divergences), grid=grid, parent=parent, earlier=earlier,
+        results=finals, named=named, place=gguf, settings=settings, seed=seed,
     )  # fmt: skip
     return Result(metrics=metrics, gates=gates)
 
@@ -82,8 +81,8 @@ def evaluate_file(
 
 def frontier(
     *, ggufs: list[Path], types: list[Path], divergences: list[Path], grid: Path, student: Path, parent: Path,
-    whole: Path, named: Path, finals: list[Path], table: Path, picture: Path, names: list[str], origins: list[Origin],
-    settings: FrontierSettings, seed: int,
+    whole: Path, named: list[Path], finals: list[Path], table: Path, picture: Path, names: list[str],
+    origins: list[Origin], settings: FrontierSettings, seed: int,
 ) -> Result:  # fmt: skip
     """All candidates by size and divergence, what the plan promised beside them, and what the release takes.
 

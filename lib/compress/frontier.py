@@ -94,24 +94,6 @@ def dominated_by(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     return {each.name: [other.name for other in ordered if dominates(other, each)] for each in candidates}
 
 
-def finalists(candidates: Sequence[Candidate], settings: FrontierSettings) -> list[Candidate]:
-    """Whose answers are verified: of the Pareto set without refused ones, spread over the sizes; smallest first.
-
-    The smallest and the largest are among them where more than one may go, the rest evenly between. When the Pareto set
-    is smaller than the final, the others with the least KL fill it.
-    """
-    usable = [each for each in candidates if not each.refused and each.origin != "parent"]
-    found = pareto(usable)
-    if len(found) <= settings.finalists:
-        others = sorted((each for each in usable if each not in found), key=lambda c: (c.kl, c.bytes, c.name))
-        found += others[: settings.finalists - len(found)]
-        return sorted(found, key=lambda c: (c.bytes, c.kl, c.name))
-    if settings.finalists == 1:
-        return found[-1:]
-    last = len(found) - 1
-    return [found[round(at * last / (settings.finalists - 1))] for at in range(settings.finalists)]
-
-
 def choose(candidates: Sequence[Candidate], accuracies: Mapping[str, Accuracy], settings: FrontierSettings) -> Choice:
     """The release is the smallest finalist that keeps enough; mobile the most accurate one that is small enough.
 
@@ -120,13 +102,10 @@ def choose(candidates: Sequence[Candidate], accuracies: Mapping[str, Accuracy], 
     measured by is not among the candidates.
     """
     by_name = {each.name: each for each in candidates}
-    if settings.mobile_of not in by_name:
-        raise ConfigError(f"compress.frontier.mobile_of names {settings.mobile_of!r}, which is no candidate: add it.")
-    verdicts = {name: _verdict(by_name[name], each, settings) for name, each in accuracies.items()}
-    enough = [by_name[name] for name, verdict in verdicts.items() if verdict == "kept"]
-    most = settings.mobile_share * by_name[settings.mobile_of].bytes
+    verdicts = {name: verdict(by_name[name], each, settings) for name, each in accuracies.items()}
+    enough = [by_name[name] for name, found in verdicts.items() if found == "kept"]
     usable = [each for each in candidates if each.name in accuracies and not each.refused]
-    small = [each for each in usable if each.bytes <= most]
+    small = small_enough(usable, candidates, settings)
     release = min(enough, key=lambda c: (c.bytes, c.kl), default=None)
     mobile = max(small, key=lambda c: (accuracies[c.name].value, -c.kl), default=None)
     return Choice(
@@ -134,7 +113,18 @@ def choose(candidates: Sequence[Candidate], accuracies: Mapping[str, Accuracy], 
     )  # fmt: skip
 
 
-def _verdict(found: Candidate, accuracy: Accuracy, settings: FrontierSettings) -> Verdict:
+def small_enough(
+    found: Sequence[Candidate], candidates: Sequence[Candidate], settings: FrontierSettings
+) -> list[Candidate]:
+    """Those of `found` that may be called mobile; ConfigError when the file they are measured by is no candidate."""
+    sizes = {each.name: each.bytes for each in candidates}
+    if settings.mobile_of not in sizes:
+        raise ConfigError(f"compress.frontier.mobile_of names {settings.mobile_of!r}, which is no candidate: add it.")
+    return [each for each in found if each.bytes <= settings.mobile_share * sizes[settings.mobile_of]]
+
+
+def verdict(found: Candidate, accuracy: Accuracy, settings: FrontierSettings) -> Verdict:
+    """Whether a finalist may be released, by the share of the parent's right answers that it keeps."""
     if found.refused:
         return "refused"
     if not accuracy.kept.value >= settings.keep:  # NaN, of a parent that passes nothing, is too few as well

@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 
 from lib.compress import awq, awq_check
-from lib.compress.frontier import Accuracy, Candidate, Choice, candidate, choose, dominated_by, finalists, goals
+from lib.compress.frontier import Accuracy, Candidate, Choice, candidate, choose, dominated_by, goals
 from lib.compress.frontier_accuracy import accuracy
 from lib.compress.frontier_measure import Divergence, measure_files
 from lib.compress.frontier_picture import draw
 from lib.compress.frontier_plan import PLAN, PlanRow, judge
+from lib.compress.frontier_search import next_finalist
 from lib.compress.gguf_settings import AwqSettings, Calibration, FrontierSettings, Origin
 from lib.compress.gguf_variants import read_grid, read_types, refusal
 from lib.compress.prune_text import calibration_ids
-from lib.errors import ConfigError
 from lib.evaluate.results import read_results
 from lib.result import Gate, Number
 
@@ -75,26 +75,24 @@ def divergence(
 
 
 def final(
-    *, files: Sequence[Files], grid: Path, named: Path, places: Sequence[Path], settings: FrontierSettings, seed: int
-) -> Numbers:
-    """Pick the finalists and put their files in `places`, in the order of the list of names in the file `named`.
+    *, files: Sequence[Files], grid: Path, parent: Path, earlier: Sequence[Path], results: Sequence[Path], named: Path,
+    place: Path, settings: FrontierSettings, seed: int,
+) -> Numbers:  # fmt: skip
+    """Pick the next finalist: its file to `place`, its name to `named`.
 
-    The graph of steps is fixed before anything is measured, so the evaluations read places and not names. Raises
-    ConfigError when there are fewer candidates than places.
+    `earlier` are the names of the finalists before it and `results` their judged answers, `parent` the parent's. The
+    graph of steps is fixed before anything is measured, so the evaluations read places and not names.
     """
-    candidates = [_candidate(each, grid, settings, seed) for each in files]
-    picked = [each.name for each in finalists(candidates, settings)]
-    if len(picked) != len(places):
-        raise ConfigError(f"{len(places)} finalists are wanted, {len(picked)} candidates may be released: add types.")
-    by_name = {each.name: each.gguf for each in files}
-    for name, place in zip(picked, places, strict=True):
-        shutil.copyfile(by_name[name], place)
-    named.write_bytes(msgspec.json.encode(picked) + b"\n")
-    return {"candidates": len(candidates), "finalists": len(picked)}, []
+    candidates = {each.name: _candidate(each, grid, settings, seed) for each in files}
+    found = _accuracies(parent, dict(zip(map(read_name, earlier), results, strict=True)), settings, seed)
+    picked = next_finalist(list(candidates.values()), {each.name: each for each in found}, settings)
+    shutil.copyfile(next(each.gguf for each in files if each.name == picked.name), place)
+    named.write_bytes(msgspec.json.encode(picked.name) + b"\n")
+    return {"candidates": len(candidates), "size_bytes": picked.bytes, "kl_nats": picked.kl}, []
 
 
 def frontier(
-    *, files: Sequence[Files], grid: Path, parent: Path, named: Path, results: Sequence[Path], table: Path,
+    *, files: Sequence[Files], grid: Path, parent: Path, named: Sequence[Path], results: Sequence[Path], table: Path,
     picture: Path, parameters: int, settings: FrontierSettings, seed: int,
 ) -> Numbers:  # fmt: skip
     """Everything together: `table` and `picture`, and what the release takes.
@@ -103,8 +101,7 @@ def frontier(
     that the parent's harness did not see is an error.
     """
     candidates = [_candidate(each, grid, settings, seed) for each in files]
-    names = msgspec.json.decode(named.read_bytes(), type=list[str])
-    found = _accuracies(parent, dict(zip(names, results, strict=True)), settings, seed)
+    found = _accuracies(parent, dict(zip(map(read_name, named), results, strict=True)), settings, seed)
     choice = choose(candidates, {each.name: each for each in found}, settings)
     plan = judge(PLAN, candidates, parameters)
     whole = Frontier(
@@ -121,6 +118,11 @@ def frontier(
 def read_frontier(path: Path) -> Frontier:
     """What `frontier` wrote as its table."""
     return msgspec.json.decode(path.read_bytes(), type=Frontier)
+
+
+def read_name(path: Path) -> str:
+    """A finalist's name, as `final` wrote it."""
+    return msgspec.json.decode(path.read_bytes(), type=str)
 
 
 def _candidate(files: Files, grid: Path, settings: FrontierSettings, seed: int) -> Candidate:

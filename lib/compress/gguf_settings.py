@@ -50,12 +50,14 @@ class MixErrorSettings(msgspec.Struct, frozen=True, kw_only=True):
 class TypeMixSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The mix of types by tensor: types tried for layers and for the head, and the budgets in bits a weight.
 
+    `of` is the model that is mixed: the parent, or the parent with AWQ's scales in its weights.
     `units` bounds the fineness of the allocation: with more different sizes than that, sizes are rounded up.
     """
 
     text: Calibration
     kinds: Annotated[list[Kind], msgspec.Meta(min_length=1)]
     head_kinds: Annotated[list[Kind], msgspec.Meta(min_length=1)]
+    of: Literal["dense", "awq"]
     bits: Annotated[list[Bits], msgspec.Meta(min_length=1)]
     units: Count
 
@@ -90,7 +92,7 @@ class FrontierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """
 
     text: Calibration
-    finalists: Annotated[int, msgspec.Meta(ge=1, le=3)]  # each costs an evaluation; so many places are declared
+    finalists: Annotated[int, msgspec.Meta(ge=1, le=3)]  # each costs an evaluation
     keep: Share
     keep_low: Share
     mobile_share: Share

@@ -25,6 +25,8 @@ from lib.errors import ConfigError
 
 DENSE = "dense"
 """What the parent is called where pruned models have the name of their shape."""
+SCALED = "awq"
+"""What the parent with AWQ's scales in plain weights is called: the same function, in weights that round better."""
 
 
 class SpeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,9 +40,10 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Which models become GGUF files, and which files are packed.
 
     `pruned` are shapes, each by its best variant, made in every one of `pruned_types`; those types of the dense model
-    are packed beside them. `awq_types` are made of the dense model with AWQ's scales folded in, AWQ of the models
-    `awq` ("dense" or a shape). Files in `packed_fully` are packed in all ways, the others in `ways`. `recovered` is the
-    file that adapters are trained for. `smaller` is the goal of packing: a pruned file against the dense one of a type.
+    are packed beside them. AWQ is made of the models `awq` ("dense" or a shape), `awq_types` of the dense model with
+    AWQ's scales folded in and with the importance of that. Files in `packed_fully` are packed in all ways, the others
+    in `ways`. `recovered` is the file that adapters are trained for. `smaller` is the goal of packing: a pruned file
+    against the dense one of a type.
     """
 
     pruned: list[str]
@@ -56,7 +59,7 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A GGUF file: its name, whose idea it is, its type (a budget's number for a mix), and the model it is made of.
 
-    `model` is "dense", a shape, or "awq"; `importance`: with the matrix of the calibration text.
+    `model` is "dense", a shape, or "awq"; `importance`: with that model's matrix of the calibration text.
     """
 
     name: str
@@ -98,8 +101,11 @@ class CompressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         _known("compress.frontier.mobile_of", [self.frontier.mobile_of], names)
         if self.pack.chosen not in files.ways:
             raise ConfigError(f"compress.files.ways lacks compress.pack.chosen {self.pack.chosen!r}, which is kept")
-        if files.awq_types and DENSE not in files.awq:
-            raise ConfigError('compress.files.awq_types are made of the dense model: add "dense" to compress.files.awq')
+        if (files.awq_types or self.mix.of == SCALED) and DENSE not in files.awq:
+            raise ConfigError(
+                'compress.files.awq_types and compress.mix.of = "awq" need AWQ of the dense model: add "dense" to '
+                "compress.files.awq"
+            )
 
     @property
     def stock(self) -> list[Candidate]:
@@ -110,7 +116,10 @@ class CompressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             Candidate(name=f"{kind}-imatrix", origin="stock", model=DENSE, kind=kind, importance=True)
             for kind in self.types.with_importance
         ]
-        found += [Candidate(name=f"awq-{kind}", origin="ours", model="awq", kind=kind) for kind in files.awq_types]
+        found += [
+            Candidate(name=f"awq-{kind}", origin="ours", model=SCALED, kind=kind, importance=True)
+            for kind in files.awq_types
+        ]
         return found + [
             Candidate(name=f"{shape}-{kind}", origin="ours", model=shape, kind=kind)
             for shape in files.pruned
@@ -121,7 +130,12 @@ class CompressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def mixes(self) -> list[Candidate]:
         """One mix of types for each budget."""
         numbers = range(len(self.mix.bits))
-        return [Candidate(name=f"mix-{at}", origin="ours", model=DENSE, kind=str(at)) for at in numbers]
+        return [Candidate(name=f"mix-{at}", origin="ours", model=self.mix.of, kind=str(at)) for at in numbers]
+
+    @property
+    def plain(self) -> list[str]:
+        """Models whose files may use an importance matrix, which each has of its own."""
+        return [DENSE, SCALED] if DENSE in self.files.awq else [DENSE]
 
     @property
     def candidates(self) -> list[Candidate]:

@@ -51,17 +51,16 @@ class Shape(msgspec.Struct, frozen=True):
 def make(folder: Path, shape: Shape, layers: int) -> None:
     """A model of bf16 weights drawn at random, in files of 500 MB."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
     from lib.model import identity
 
     torch.manual_seed(layers)
-    torch.set_default_dtype(torch.bfloat16)
     config = LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=shape.hidden, intermediate_size=shape.inner, num_hidden_layers=layers,
         num_attention_heads=shape.hidden // 64, num_key_value_heads=shape.hidden // 512, tie_word_embeddings=True,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="500MB")
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder, max_shard_size="500MB")
     identity.write(folder, name="random", revision="1", licence="none", source="random")
 
 

@@ -30,8 +30,9 @@ TEXT = Calibration(rows=6, tokens=24)
 IMPORTANCE = ImportanceSettings(text=TEXT, head=True)
 TYPES = TypeSettings(stock=["Q8_0", "Q5_K_M", "Q4_0"], with_importance=["Q4_0"], grid_share=0.5)
 MIX = TypeMixSettings(
-    text=TEXT, kinds=["Q8_0", "Q5_0", "Q5_1", "Q4_0", "Q3_K"], head_kinds=["Q8_0", "Q5_0"], bits=[5.5, 7.0], units=5000
-)
+    text=TEXT, kinds=["Q8_0", "Q5_0", "Q5_1", "Q4_0", "Q3_K"], head_kinds=["Q8_0", "Q5_0"], of="dense",
+    bits=[5.5, 7.0], units=5000,
+)  # fmt: skip
 FRONTIER = FrontierSettings(
     text=TEXT, finalists=3, keep=0.97, keep_low=0.95, mobile_share=0.6, mobile_of="Q8_0", resamples=200
 )
@@ -153,28 +154,36 @@ def test_a_budget_that_nothing_fits_into_is_an_error(root: Root, tmp_path: Path)
 
 
 def test_finalists_are_placed_judged_and_one_is_chosen(root: Root, tmp_path: Path) -> None:
-    places, named, grid = [tmp_path / f"{at}.gguf" for at in range(3)], tmp_path / "names.json", root.path("grid.json")
-    frontier_variants.final(files=root.files, grid=grid, named=named, places=places, settings=FRONTIER, **SEED)
-    names = msgspec.json.decode(named.read_bytes(), type=list[str])
+    grid, parent = root.path("grid.json"), answers(tmp_path / "parent.jsonl", 12)
+    named, results = [tmp_path / f"{at}.json" for at in range(3)], []
+    for at, passed in enumerate((9, 12, 12)):
+        metrics, _ = frontier_variants.final(
+            files=root.files, grid=grid, parent=parent, earlier=named[:at], results=results, named=named[at],
+            place=tmp_path / f"{at}.gguf", settings=FRONTIER, **SEED,
+        )  # fmt: skip
+        results.append(answers(tmp_path / f"{at}.jsonl", passed))
+        assert metrics["size_bytes"] == (tmp_path / f"{at}.gguf").stat().st_size
+    names = [frontier_variants.read_name(path) for path in named]
     assert "Q5_K_M" not in names and len(set(names)) == 3
-    for name, place in zip(names, places, strict=True):
-        assert place.read_bytes() == root.path(f"{name}.gguf").read_bytes()
-    results = [answers(tmp_path / f"{at}.jsonl", passed) for at, passed in enumerate((9, 12, 12))]
+    for at, name in enumerate(names):
+        assert (tmp_path / f"{at}.gguf").read_bytes() == root.path(f"{name}.gguf").read_bytes()
     metrics, _ = frontier_variants.frontier(
-        files=root.files, grid=grid, parent=answers(tmp_path / "parent.jsonl", 12), named=named, results=results,
+        files=root.files, grid=grid, parent=parent, named=named, results=results,
         table=tmp_path / "table.json", picture=tmp_path / "frontier.svg", parameters=100_000, settings=FRONTIER, **SEED,
     )  # fmt: skip
     table = frontier_variants.read_frontier(tmp_path / "table.json")
-    assert table.choice.release == names[1] and table.choice.verdicts[names[0]] == "too few answers kept"
-    assert metrics["release_chosen"] == 1 and metrics["plan_possible"] == 0
-    assert names[1] in (tmp_path / "frontier.svg").read_text(encoding="utf-8")
     sizes = {each.name: each.bytes for each in table.candidates}
+    assert table.choice.release == min(names[1:], key=sizes.__getitem__)
+    assert table.choice.verdicts[names[0]] == "too few answers kept"
+    assert metrics["release_chosen"] == 1 and metrics["plan_possible"] == 0
+    assert table.choice.release in (tmp_path / "frontier.svg").read_text(encoding="utf-8")
     assert sizes == {each.name: each.gguf.stat().st_size for each in root.files}
 
 
-def test_a_final_without_enough_candidates_is_an_error(root: Root, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="3 finalists are wanted, 2 candidates"):
+def test_a_final_without_a_candidate_is_an_error(root: Root, tmp_path: Path) -> None:
+    refused = [each for each in root.files if each.name == "Q5_K_M"]
+    with pytest.raises(ConfigError, match="Finalist 1 is wanted, 0 candidates may be released"):
         frontier_variants.final(
-            files=root.files[:3], grid=root.path("grid.json"), named=tmp_path / "n",
-            places=[tmp_path / str(at) for at in range(3)], settings=FRONTIER, **SEED,
+            files=refused, grid=root.path("grid.json"), parent=answers(tmp_path / "p.jsonl", 1), earlier=[], results=[],
+            named=tmp_path / "n", place=tmp_path / "g", settings=FRONTIER, **SEED,
         )  # fmt: skip

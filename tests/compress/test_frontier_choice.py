@@ -16,7 +16,6 @@ from lib.compress.frontier import (
     choose,
     dominated_by,
     dominates,
-    finalists,
     goals,
     pareto,
 )
@@ -94,7 +93,6 @@ def test_refused_ones_are_never_chosen() -> None:
     others = [each for each in FIELD if each.name != "Q4_0"]
     found = choose([*others, trapped], {"Q4_0": rated("Q4_0", 1.0, 1.0)}, SETTINGS)
     assert found.release is None and found.mobile is None and found.verdicts["Q4_0"] == "refused"
-    assert "Q4_0" not in {each.name for each in finalists([*others, trapped], SETTINGS)}
 
 
 def test_mobile_is_the_best_under_half_and_needs_its_measure() -> None:
@@ -103,20 +101,6 @@ def test_mobile_is_the_best_under_half_and_needs_its_measure() -> None:
     assert choose(FIELD, rates | {"tiny": rated("tiny", 0.9, 0.8, 0.40)}, SETTINGS).mobile == "Q4_0"
     with pytest.raises(ConfigError, match="mobile_of names 'Q8_0'"):
         choose(FIELD[1:], rates, SETTINGS)
-
-
-def test_at_most_so_many_finalists_spread_over_the_sizes() -> None:
-    assert [each.name for each in finalists(FIELD, SETTINGS)] == ["tiny", "mix", "Q8_0"]
-    alone = msgspec.structs.replace(SETTINGS, finalists=1)
-    assert [each.name for each in finalists(FIELD, alone)] == ["Q8_0"]
-    beaten = [candidate("front", 300, 0.01), candidate("worse", 400, 0.3), candidate("bad", 350, 0.2), FIELD[0]]
-    assert [each.name for each in finalists(beaten, SETTINGS)] == [
-        "front",
-        "bad",
-        "Q8_0",
-    ]  # "bad" fills the third place
-    parent = candidate("f16", 2000, 0.0, "parent")
-    assert "f16" not in {each.name for each in finalists([*FIELD, parent], SETTINGS)}
 
 
 def measured(kl: list[float]) -> Divergence:
