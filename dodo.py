@@ -356,7 +356,7 @@ def task_phase1c_targeted_distillation():
 def task_phase2_compress():
     """2 Compression: prune, importance, types, mixes, AWQ, measure, frontier, pack, calibrate, recover"""
     P, K, D, TRAIN = "phase2_compress", C.compress, "phase0_dataset:decontaminate", "phase1a_base_training"
-    modules = ("parent", "prune", "gguf", "measure", "pack", "calibrate", "recover")
+    modules = ("parent", "prune", "gguf", "measure", "choose", "pack", "calibrate", "recover")
     T = {name: f"tasks.phase2_{name}" for name in modules}
     TAUGHT, student = "phase1c_targeted_distillation", f"{TRAIN}:student#model"
     model, f16, tokens = f"{P}:parent#model", f"{P}:parent#f16", f"{TRAIN}:render"
@@ -492,7 +492,7 @@ def task_phase2_compress():
         ) for name, (_, gguf, _) in files.items()),
         *(Step(
             name=f"{P}:final/{at}", doc=f"2.9 Whose answers are worth verifying, after {at} others", preload=True,
-            run=f"{T['measure']}:final", writes={"named": "finalist.json", "gguf": f"final-{at}.gguf"},
+            run=f"{T['choose']}:final", writes={"named": "finalist.json", "gguf": f"final-{at}.gguf"},
             reads={
                 **candidates, "parent": f"{P}:parent#results", "finals": judged[:at],
                 "earlier": [f"{P}:final/{before}#named" for before in range(at)],
@@ -507,7 +507,7 @@ def task_phase2_compress():
         ) for at in finals),
         Step(
             name=f"{P}:frontier", doc="2.10 Size against divergence, the plan beside it, and what the release takes",
-            run=f"{T['measure']}:frontier", writes={"table": "frontier.json", "picture": "frontier.svg"},
+            run=f"{T['choose']}:frontier", writes={"table": "frontier.json", "picture": "frontier.svg"},
             reads={
                 **candidates, "student": f"{TRAIN}:evaluate/student#results", "parent": f"{P}:parent#results",
                 "whole": f"{P}:parent#types", "named": [f"{P}:final/{at}#named" for at in finals], "finals": judged,

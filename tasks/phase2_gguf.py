@@ -69,7 +69,7 @@ def awq(
     *, model: Path, rows: Path, packed: Path, folded: Path, work: Path, settings: AwqSettings, threads: int, seed: int
 ) -> Result:
     """4-bit weights by AWQ, and the same model with AWQ's scales in plain weights."""
-    from lib.compress.frontier_variants import four_bit
+    from lib.compress.awq_variant import four_bit
 
     metrics, gates = four_bit(
         model=model, rows=rows, packed=packed, folded=folded, work=work, settings=settings, seed=seed, threads=threads

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lib.compress.gguf_settings import Calibration
+from lib.compress.prune_text import calibration_ids
 from lib.errors import ModelError
 from lib.evaluate.stats import Rate
 from lib.model.llama import Gguf
@@ -106,6 +108,17 @@ def measure_files(
         )
         candidates = {name: file.logits for name, file in zip(files, others, strict=True)}
         return measure(whole.logits, candidates, sequences)
+
+
+def divergence_of_file(
+    *, f16: Path, gguf: Path, rows: Path, tokenizer: Path, out: Path, text: Calibration, resamples: int,
+    seed: int, threads: int,
+) -> dict[str, int | float]:  # fmt: skip
+    """Hold `gguf` against the parent's file `f16` on held-out `rows`; sums by row to the file `out`."""
+    ids = calibration_ids(rows, tokenizer, text, seed=seed)
+    found = measure_files(f16, {gguf.name: gguf}, ids, threads=threads)[gguf.name]
+    out.write_bytes(msgspec.json.encode(found) + b"\n")
+    return found.metrics(seed=seed, resamples=resamples)
 
 
 def folder_predictor(folder: Path, *, threads: int) -> Predictor:

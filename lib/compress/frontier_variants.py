@@ -1,4 +1,4 @@
-"""What the steps of the frontier and of AWQ call: files and settings in; table, picture, choice and gates out."""
+"""What the steps of the frontier call: files and settings in; the next finalist, table, picture and choice out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from lib.compress import awq, awq_check
 from lib.compress.frontier import Accuracy, Candidate, Choice, candidate, choose, dominated_by, goals
 from lib.compress.frontier_accuracy import accuracy
-from lib.compress.frontier_measure import Divergence, measure_files
+from lib.compress.frontier_measure import Divergence
 from lib.compress.frontier_picture import draw
 from lib.compress.frontier_plan import PLAN, PlanRow, judge
 from lib.compress.frontier_search import next_finalist
-from lib.compress.gguf_settings import AwqSettings, Calibration, FrontierSettings, Origin
+from lib.compress.gguf_settings import FrontierSettings, Origin
 from lib.compress.gguf_variants import read_grid, read_types, refusal
-from lib.compress.prune_text import calibration_ids
 from lib.evaluate.results import read_results
 from lib.result import Gate, Number
 
@@ -42,36 +40,6 @@ class Frontier(msgspec.Struct, frozen=True, kw_only=True):
     plan: list[PlanRow]
     accuracies: list[Accuracy]
     choice: Choice
-
-
-def four_bit(
-    *, model: Path, rows: Path, packed: Path, folded: Path, work: Path, settings: AwqSettings, seed: int, threads: int
-) -> Numbers:
-    """AWQ of the folder `model`: the 4-bit folder `packed`, and `folded` with its scales in plain weights.
-
-    Gates: awq_reload_max_abs_logit_diff, awq_fold_kl_nats. The probes are the first rows of the calibration text.
-    """
-    text = calibration_ids(rows, model, settings.text, seed=seed)
-    probes, said = text[: settings.check_rows], work / "said.safetensors"
-    metrics = awq.compress(
-        model, text, packed=packed, folded=folded, probes=probes, said=said, settings=settings, threads=threads
-    )  # fmt: skip
-    answered = awq_check.reload(packed, probes, work=work, threads=threads)
-    return metrics, [
-        awq_check.reload_gate(said, answered, settings),
-        awq_check.fold_gate(model, folded, probes, settings, threads),
-    ]
-
-
-def divergence(
-    *, f16: Path, gguf: Path, rows: Path, tokenizer: Path, out: Path, text: Calibration, resamples: int,
-    seed: int, threads: int,
-) -> Numbers:  # fmt: skip
-    """Hold `gguf` against the parent's file `f16` on held-out `rows`; sums by row to the file `out`."""
-    ids = calibration_ids(rows, tokenizer, text, seed=seed)
-    found = measure_files(f16, {gguf.name: gguf}, ids, threads=threads)[gguf.name]
-    out.write_bytes(msgspec.json.encode(found) + b"\n")
-    return found.metrics(seed=seed, resamples=resamples), []
 
 
 def final(

@@ -10,7 +10,7 @@ import pytest
 from gguf_toys import TEXTS, model
 from safetensors.numpy import load_file, save_file
 
-from lib.compress import frontier_variants, ggml, gguf_variants
+from lib.compress import frontier_measure, frontier_variants, ggml, gguf_variants
 from lib.compress.frontier_variants import Files
 from lib.compress.gguf_settings import (
     Calibration,
@@ -99,7 +99,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
         )
     for name in (*TYPES.stock, "mix-0", "mix-1"):
         paths = {"gguf": at(f"{name}.gguf"), "divergence": at(f"{name}.divergence.json")}
-        frontier_variants.divergence(
+        frontier_measure.divergence_of_file(
             f16=at("f16.gguf"), gguf=paths["gguf"], rows=held_out, tokenizer=tuned, out=paths["divergence"],
             text=TEXT, resamples=FRONTIER.resamples, threads=1, **SEED,
         )  # fmt: skip
