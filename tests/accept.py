@@ -141,7 +141,7 @@ def one_variant(copy: Copy) -> str:
     ran = started(copy.doit())
     assert pruned <= ran <= plan["run"] | plan["may run"], f"run but not planned: {ran - plan['run']}"
     assert {f"{COMPRESSING}:best/{SHAPE}", f"{COMPRESSING}:frontier"} <= ran, f"what follows did not run: {ran}"
-    kept = {"parent", "importance", "grid", "mix-errors", "awq/dense", "gguf/q8_0", "gguf/mix-0", "ask", "calibrate"}
+    kept = {"parent", "importance/dense", "grid", "mix-errors", "awq/dense", "gguf/q8_0", "gguf/mix-0", "ask"}
     assert not ran & {f"{COMPRESSING}:{name}" for name in kept}, f"what has nothing to do with it ran: {ran}"
     assert not {step for step in ran if ":prune/" in step} - pruned, f"another variant ran: {ran}"
     return f"{len(pruned)} planned, {len(ran)} ran of {len(plan['same'])} that stayed"

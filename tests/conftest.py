@@ -20,6 +20,8 @@ Not covered here, and why:
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 from smoke_run import Smoke
@@ -28,6 +30,16 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before a test loads torch: one thread giv
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for _name in ("PROFILE", "ARTIFACTS", "SET", "INLINE", "CONFIG_LOCAL"):
     os.environ.pop(_name, None)  # a caller's choice of profile must not change what is tested
+
+
+@pytest.fixture(autouse=True)
+def default_type() -> Iterator[None]:
+    """A test that leaves torch with another default type fails, not those after it."""
+    yield
+    if torch := sys.modules.get("torch"):
+        found = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        assert found == torch.float32, f"this test left torch's default type as {found}"
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ PHASE2 = "phase2_compress"
 PRUNED, MIXED, AWQ, TRACE = (f"{PHASE2}:{name}" for name in ("prune/magnitude-50", "gguf/mix-0", "awq/dense", "trace"))
 CHECKED = [
     VERIFY, COMPARE, PARITY, SAMPLE, JUDGE, TEACH, DRAW, DISTILLED, PRUNED, MIXED, TRACE,
-    *(f"{PHASE2}:{name}" for name in ("divide", "importance", "gguf/q4_0", "unpack/q8_0", "recover/merged")),
+    *(f"{PHASE2}:{name}" for name in ("divide", "importance/awq", "gguf/q4_0", "unpack/q8_0", "recover/merged")),
 ]  # fmt: skip
 """Steps whose own function is called once more on what is whole."""
 
@@ -372,7 +372,7 @@ def the_importance_is_of_another_model(case: Case) -> list[Gate]:
     """An entry less and one changed, in a file that should hold them all."""
     from lib.compress import imatrix, imatrix_file
 
-    found = imatrix_file.read(out(case, f"{PHASE2}:importance", "matrix"))
+    found = imatrix_file.read(out(case, f"{PHASE2}:importance/dense", "matrix"))
     first, second, *_ = sorted(found.sums)
     path = case.folder / "damaged.gguf"
     damaged = imatrix.Importance(
@@ -380,7 +380,7 @@ def the_importance_is_of_another_model(case: Case) -> list[Gate]:
         {name: count for name, count in found.counts.items() if name != first},
     )
     imatrix_file.write(damaged, path, dataset="toy", rows=1, tokens=2)
-    widths = imatrix.matrix_widths(case.inputs(f"{PHASE2}:importance")["f16"], head=True)
+    widths = imatrix.matrix_widths(case.inputs(f"{PHASE2}:importance/dense")["f16"], head=True)
     return [imatrix_file.round_trip(found, path), imatrix.check(damaged, widths)]
 
 
