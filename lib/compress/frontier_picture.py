@@ -15,6 +15,11 @@ from lib.errors import DataError
 
 _MARKS = {"stock": ("o", "#6b7280", "llama.cpp's own types"), "ours": ("D", "#b45309", "ours")}
 _REFUSED = "x"
+_PLACES = [
+    ((4, 4), "left"), ((-4, 4), "right"), ((4, -10), "left"), ((-4, -10), "right"), ((7, -3), "left"),
+    ((-7, -3), "right"), ((4, 12), "left"), ((-4, 12), "right"), ((4, -18), "left"), ((-4, -18), "right"),
+]  # fmt: skip
+"""Where a name may stand: points from its mark, and the side it is aligned to."""
 
 
 def draw(
@@ -41,6 +46,7 @@ def draw(
         _planned(axes, plan, shown)
         axes.set(title=title, xlabel="size of the file (MB)", ylabel="KL to the parent (nats a position)", yscale="log")
         axes.legend(frameon=False, fontsize=8)
+        _names(figure, axes, shown)
         stamp = {"Date": None} if picture.suffix == ".svg" else {"Software": None}
         figure.savefig(picture, metadata=stamp)
         pyplot.close(figure)
@@ -54,8 +60,29 @@ def _points(axes: Any, shown: Sequence[Candidate]) -> None:
             if group:
                 words = f"{label}, refused" if refused else label
                 _bars(axes, group, _REFUSED if refused else mark, colour, words)
-    for each in shown:
-        axes.annotate(each.name, (each.bytes / 1e6, each.kl), xytext=(4, 4), textcoords="offset points", fontsize=7)
+
+
+def _names(figure: Any, axes: Any, shown: Sequence[Candidate]) -> None:
+    """Each name beside its point, at the first of `_PLACES` that is inside, on no other name and on no point."""
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()  # places are known only when all else is laid out
+    points = [axes.transData.transform((each.bytes / 1e6, each.kl)) for each in shown]
+    taken = [Bbox.from_extents(x - 3, y - 3, x + 3, y + 3) for x, y in points]
+    for each, own in zip(shown, list(taken), strict=True):
+        written = axes.annotate(
+            each.name, (each.bytes / 1e6, each.kl), xytext=_PLACES[0][0], textcoords="offset points", fontsize=7
+        )
+        written.set_in_layout(False)
+        others = [box for box in taken if box is not own]
+        for offset, side in _PLACES:
+            written.xyann = offset
+            written.set_horizontalalignment(side)
+            box = written.get_window_extent()
+            inside = axes.bbox.x0 < box.x0 and box.x1 < axes.bbox.x1
+            if inside and not any(box.overlaps(other) for other in others):
+                break
+        taken.append(written.get_window_extent())
 
 
 def _bars(axes: Any, group: Sequence[Candidate], mark: str, colour: str, label: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from pathlib import Path
 
 import msgspec
@@ -32,6 +34,21 @@ def test_the_picture_names_everybody_and_repeats(tmp_path: Path) -> None:
     for words in ("Q8_0", "mix", "ours", "refused", "chosen", "0.54 bits a weight, impossible", "sizes"):
         assert words in body, words
     assert ">f16<" not in body  # no place on a logarithmic axis
+
+
+def test_names_of_points_close_by_stand_apart(tmp_path: Path) -> None:
+    crowd = [candidate(f"close-{at}", 1000 + at % 2, 0.1 + 0.004 * at) for at in range(6)]
+    draw([*crowd, candidate("small", 500, 0.9), candidate("large", 2000, 0.001)], [], tmp_path / "x.svg", title="crowd")
+    body = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    boxes = {}
+    for style, x, y, name in re.findall(r'<text style="([^"]*)" x="([\d.]+)" y="([\d.]+)"[^>]*>(close-\d)<', body):
+        wide = 4.2 * len(name)
+        left = float(x) - wide if "text-anchor: end" in style else float(x)
+        boxes[name] = (left, left + wide, float(y))
+    assert len(boxes) == 6
+    for one, two in itertools.combinations(boxes, 2):
+        (left, right, y), (other_left, other_right, other_y) = boxes[one], boxes[two]
+        assert right <= other_left or other_right <= left or abs(y - other_y) >= 6, f"{one} is written over {two}"
 
 
 def test_an_empty_field_is_an_error(tmp_path: Path) -> None:
