@@ -356,7 +356,7 @@ def task_phase1c_targeted_distillation():
 def task_phase2_compress():
     """2 Compression: prune, importance, types, mixes, AWQ, measure, frontier, pack, calibrate, recover"""
     P, K, D, TRAIN = "phase2_compress", C.compress, "phase0_dataset:decontaminate", "phase1a_base_training"
-    modules = ("parent", "prune", "gguf", "measure", "choose", "pack", "calibrate", "recover")
+    modules = ("parent", "prune", "gguf", "measure", "choose", "release", "pack", "calibrate", "recover")
     T = {name: f"tasks.phase2_{name}" for name in modules}
     TAUGHT, student = "phase1c_targeted_distillation", f"{TRAIN}:student#model"
     model, f16, tokens = f"{P}:parent#model", f"{P}:parent#f16", f"{TRAIN}:render"
@@ -513,6 +513,12 @@ def task_phase2_compress():
                 "whole": f"{P}:parent#types", "named": [f"{P}:final/{at}#named" for at in finals], "finals": judged,
             },
             params={**named, "settings": K.frontier, **SEED},
+        ),
+        Step(
+            name=f"{P}:release", doc="2.10 The chosen files, and their packs for download",
+            run=f"{T['release']}:release", writes={"files": "files/"}, gates=("chosen_packs_wrong",),
+            reads={"table": f"{P}:frontier#table", "ggufs": candidates["ggufs"]},
+            params={"names": list(files), "settings": K.pack, **THREADS},
         ),
         *(Step(
             name=f"{P}:pack/{name.lower()}", doc=f"2.11 Pack for download: {name}", run=f"{T['pack']}:pack",

@@ -18,11 +18,13 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 class Place(NamedTuple):
-    """Where a phase leaves its model: GGUF file, folder with its tokenizer, what to call it.
+    """Where a phase leaves its model: its step's folder, the GGUF file in it, the tokenizer's folder, what to call it.
 
-    `verdict` is the comparison that must have adopted it; a phase that starts from nothing needs none.
+    `verdict` is the comparison that must have adopted it; a phase that starts from nothing needs none, nor one that
+    writes the file only when it was chosen.
     """
 
+    step: str
     file: str
     tokenizer: str
     name: str
@@ -30,11 +32,12 @@ class Place(NamedTuple):
 
 
 FURTHEST_FIRST = (
+    Place("phase2/release", "files/release.gguf", "phase2/parent/model", "compressed release (phase 2)"),
     Place(
-        "phase1c/gguf/model-q8_0.gguf", "phase1c/merge/targeted/model", "targeted distillation (phase 1D), Q8_0",
+        "phase1c/gguf", "model-q8_0.gguf", "phase1c/merge/targeted/model", "targeted distillation (phase 1D), Q8_0",
         verdict="phase1c/compare",
     ),
-    Place("phase1a/gguf/tuned/model-q8_0.gguf", "phase1a/merge/tuned/model", "base training (phase 1A), Q8_0"),
+    Place("phase1a/gguf/tuned", "model-q8_0.gguf", "phase1a/merge/tuned/model", "base training (phase 1A), Q8_0"),
 )  # fmt: skip
 """Later phases stand before earlier ones."""
 
@@ -48,7 +51,7 @@ def main(arguments: list[str]) -> int:
         return 1
     for place in FURTHEST_FIRST:
         if _usable(root, place):
-            where = ["--model", str(root / place.file), "--tokenizer", str(root / place.tokenizer)]
+            where = ["--model", str(root / place.step / place.file), "--tokenizer", str(root / place.tokenizer)]
             return chat.main([*where, "--name", place.name, *arguments])
     print(f"no finished model under {root}: run `make run`, or set ARTIFACTS or PROFILE", file=sys.stderr)
     return 1
@@ -56,7 +59,8 @@ def main(arguments: list[str]) -> int:
 
 def _usable(root: Path, place: Place) -> bool:
     """Whether the file is a finished step's, and its phase has adopted it."""
-    if read_lock((root / place.file).parent / LOCK_NAME) is None or not (root / place.file).is_file():
+    step = root / place.step
+    if read_lock(step / LOCK_NAME) is None or not (step / place.file).is_file():
         return False
     return not place.verdict or _adopted(root / place.verdict)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from lib.pipeline.graph import Graph
 from lib.pipeline.lock import read_lock
-from lib.report import summary
+from lib.report import release, summary
 
-BASE, DISTILLED = "phase1a", "phase1c"
+BASE, DISTILLED, COMPRESSED = "phase1a", "phase1c", "phase2"
 MODELS = {
     **{name: f"{BASE}/evaluate/{name}" for name in ("student", "control", "tuned")},
     "taught on failures": f"{DISTILLED}/evaluate/targeted",
@@ -27,7 +27,13 @@ def show(root: Path, graph: Graph) -> None:
     compared, distilled = (_json(root / phase / "compare" / "metrics.json") for phase in (BASE, DISTILLED))
     answers = (_json(root / BASE / "compare" / "comparison.json") or {}).get("samples", [])
     evaluated = {name: metrics for name, metrics in models.items() if metrics is not None}
-    summary.show(steps, evaluated, compared, answers, Console(), distilled)
+    summary.show(steps, evaluated, compared, answers, Console(), distilled, _released(root / COMPRESSED))
+
+
+def _released(folder: Path) -> str:
+    """Which files compression chose and what they are worth, in a sentence; nothing where it has not run."""
+    found, numbers = (_json(folder / "frontier" / name) for name in ("frontier.json", "metrics.json"))
+    return release.sentence(found, numbers) if found and numbers else ""
 
 
 def _json(path: Path) -> Any | None:

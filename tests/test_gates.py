@@ -431,6 +431,19 @@ def a_pack_is_of_another_file(case: Case) -> list[Gate]:
     return case.run(f"{PHASE2}:unpack/q8_0", gguf=out(case, f"{PHASE2}:gguf/q4_0", "gguf"))
 
 
+@breaks("chosen_packs_wrong")
+def a_chosen_file_is_packed_from_another(case: Case) -> list[Gate]:
+    """Where nothing was chosen in the smoke run, a choice made by hand; then the pack of another file."""
+    from lib.compress import release
+    from lib.compress.frontier import Choice
+
+    files = {name: out(case, f"{PHASE2}:gguf/{name}", "gguf") for name in ("q8_0", "q4_0")}
+    settings = case.graph[f"{PHASE2}:release"].params["settings"]
+    release.place(Choice(release="q8_0", mobile=None, verdicts={}), files, case.folder / "files", settings, 1)
+    shutil.copyfile(files["q4_0"], case.folder / "files/release.gguf")
+    return [release.gate(case.folder / "files", settings.max_file_bytes)]
+
+
 @breaks("trace_retokenised", "trace_first_gap_nats")
 def the_answers_were_given_by_somebody_else(case: Case) -> list[Gate]:
     """Of another length than is recorded, and much less sure of their first token than this model is."""

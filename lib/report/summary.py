@@ -81,8 +81,12 @@ def show(
     answers: Sequence[Metrics],
     console: Console,
     taught: Metrics | None = None,
+    released: str = "",
 ) -> None:
-    """Print everything there is; parts whose steps have not run are left out. `taught`: targeted distillation's."""
+    """Print everything there is; parts whose steps have not run are left out.
+
+    `taught` is targeted distillation's comparison, `released` what compression says of the chosen files.
+    """
     console.print()
     console.print(steps_table(steps))
     if models:
@@ -93,5 +97,7 @@ def show(
         console.print(verdict(compared))
         if taught is not None:
             console.print(Text(distilled.sentence(taught)))
+        if released:
+            console.print(Text(released))
         console.print()
         console.print(samples(answers))

@@ -54,6 +54,13 @@ def test_rows_without_verifiers_claim_nothing() -> None:
     assert "nothing is claimed" in shown(compared={"judged": 0})
 
 
+def test_what_was_released_stands_under_the_claims() -> None:
+    console = Console(record=True, width=120, file=open("/dev/null", "w"))  # noqa: SIM115
+    summary.show([], {}, COMPARED, [], console, None, "Released: mix-4, keeping 99 %.")
+    text = console.export_text()
+    assert text.index("is better") < text.index("Released: mix-4")
+
+
 def test_answers_stand_before_and_after() -> None:
     text = shown(compared=COMPARED, answers=[ANSWER])
     assert "[fixed] gym/sum" in text and "before 3" in text and "after  2" in text

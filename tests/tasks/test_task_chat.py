@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from smoke_run import REPOSITORY, Smoke
 
+from lib.pipeline.step import LOCK_NAME
 from tasks import chat
 
 
@@ -33,7 +35,7 @@ def test_a_file_without_a_lock_is_not_a_finished_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handed: list[list[str]]
 ) -> None:
     monkeypatch.setenv("ARTIFACTS", str(tmp_path))
-    file = tmp_path / chat.FURTHEST_FIRST[0][0]
+    file = tmp_path / chat.FURTHEST_FIRST[0].step / chat.FURTHEST_FIRST[0].file
     file.parent.mkdir(parents=True)
     file.write_bytes(b"GGUF")
     assert chat.main([]) == 1 and handed == []
@@ -52,9 +54,24 @@ def test_the_finished_model_is_named_and_handed_over(
     assert "phase 1A" in given["--name"] and given["--once"] == "Hello"
 
 
-@pytest.mark.parametrize("file", [entry[0] for entry in chat.FURTHEST_FIRST])
-def test_every_model_it_looks_for_is_one_that_a_step_writes(smoke: Smoke, file: str) -> None:
-    assert (smoke.root / file).is_file()
+@pytest.mark.parametrize("place", chat.FURTHEST_FIRST[1:])
+def test_every_model_it_looks_for_is_one_that_a_step_writes(smoke: Smoke, place: chat.Place) -> None:
+    assert (smoke.root / place.step / place.file).is_file() and (smoke.root / place.step / LOCK_NAME).is_file()
+
+
+def test_the_release_is_there_when_one_was_chosen_and_only_then(
+    smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handed: list[list[str]]
+) -> None:
+    place = chat.FURTHEST_FIRST[0]
+    chosen = smoke.json(f"{place.step}/files/chosen.json")["release"]
+    assert (smoke.root / place.step / place.file).is_file() == (chosen is not None)
+    for folder in (place.step, "phase1a/gguf/tuned"):
+        shutil.copytree(smoke.root / folder, tmp_path / folder)
+    monkeypatch.setenv("ARTIFACTS", str(tmp_path))
+    (tmp_path / place.step / place.file).unlink(missing_ok=True)
+    assert chat.main([]) == 0 and "phase1a" in handed[-1][1]
+    (tmp_path / place.step / place.file).write_bytes(b"GGUF")
+    assert chat.main([]) == 0 and handed[-1][1] == str(tmp_path / place.step / place.file)
 
 
 def ask(**environ: str) -> subprocess.CompletedProcess[str]:

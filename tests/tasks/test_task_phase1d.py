@@ -138,7 +138,7 @@ def test_a_comparison_without_a_lock_has_adopted_nothing(smoke: Smoke, tmp_path:
     shutil.copytree(smoke.root / "phase1c/gguf", tmp_path / "phase1c/gguf")
     (tmp_path / "phase1c/compare").mkdir()
     (tmp_path / "phase1c/compare/metrics.json").write_text('{"adopted": 1}')
-    assert not chat._usable(tmp_path, chat.FURTHEST_FIRST[0])
+    assert not chat._usable(tmp_path, chat.FURTHEST_FIRST[1])
 
 
 def test_the_page_says_who_taught_and_what_it_was_worth(smoke: Smoke) -> None:
