@@ -25,7 +25,7 @@ def place(
 
     Returns bytes before and after packing, 0 where nothing was chosen.
     """
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     found: dict[str, Number] = {}
     for role, name in named(choice).items():
         sizes = (0, 0)
