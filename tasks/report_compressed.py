@@ -14,7 +14,7 @@ from lib.report.view import View
 from tasks import report_shrunk
 
 PHASE, TITLE = "phase2_compress", "released file"
-PARENT, FRONTIER, GRID = (f"{PHASE}:{name}" for name in ("parent", "frontier", "grid"))
+PARENT, FRONTIER, GRID, RELEASE = (f"{PHASE}:{name}" for name in ("parent", "frontier", "grid", "release"))
 FILES, AWQ, DIVERGENCE = (f"{PHASE}:{name}/" for name in ("gguf", "awq", "divergence"))
 
 
@@ -55,6 +55,7 @@ def _chosen(view: View) -> Html | None:
     measured = {one["name"]: _measured(view, one["name"]) for one in found["candidates"]}
     return join(
         release.lead(found, source),
+        release.files(view.metrics(RELEASE), found["choice"]),
         frontier_plot.picture(found, source),
         part("Every file that was measured", frontier.candidates(found, source, measured)),
         part("The finalists' answers", release.finalists(found, source)),

@@ -13,6 +13,7 @@ from lib.report.markup import Child, Html, table, tag
 from lib.report.source import ABSENT, Source, interval, percent
 
 Record = Mapping[str, Any]
+_SIZES = ("_bytes", "_packed_bytes")
 
 
 def sentence(found: Record, numbers: Mapping[str, Any]) -> str:
@@ -71,6 +72,16 @@ def tile(found: Record, frontier: Source) -> tuple[Child, Child]:
     if one is None:
         return frontier.link(ABSENT, "release_chosen"), "no finalist keeps enough"
     return frontier.link(size(one["bytes"]), "bytes"), f"{one['name']}, {one['bits_per_weight']:.2f} bits a weight"
+
+
+def files(placed: Source | None, choice: Mapping[str, Any]) -> Html | None:
+    """Where the chosen files are, and how small they are packed; nothing while they are not there."""
+    rows: list[list[Child]] = [
+        [f"phase2/release/files/{role}.gguf", choice[role], *(placed.figure(f"{role}{key}") for key in _SIZES)]
+        for role in ("release", "mobile")
+        if placed is not None and choice[role] is not None
+    ]
+    return table(("file", "made as", "#bytes", "#bytes packed for download, .pack"), rows) if rows else None
 
 
 def finalists(found: Record, frontier: Source) -> Html:

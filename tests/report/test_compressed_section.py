@@ -120,6 +120,14 @@ def test_the_tile_has_size_and_name_or_says_that_there_is_none() -> None:
     assert sound(shown) == "–" and note == "no finalist keeps enough"
 
 
+def test_chosen_files_are_named_with_their_packs() -> None:
+    placed = source(release_bytes=96_000_000, release_packed_bytes=90_000_000, mobile_bytes=0, mobile_packed_bytes=0)
+    choice = {"release": "mix-1", "mobile": None}
+    text = sound(release.files(placed, choice))
+    assert "phase2/release/files/release.gguf mix-1 96,000,000 90,000,000" in text and "mobile.gguf" not in text
+    assert release.files(None, choice) is None and release.files(placed, {"release": None, "mobile": None}) is None
+
+
 def test_finalists_have_accuracy_kept_share_and_verdict() -> None:
     text = sound(release.finalists(FOUND, source(final_1_kept_gain=0.981, final_0_kept_gain=None)))
     assert "mix-1 26.7 % 99.0 % 96.0–101.0 950 98.1 % kept" in text
