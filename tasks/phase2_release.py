@@ -13,8 +13,8 @@ def release(
 ) -> Result:
     """The files that the frontier chose, and their packs; `ggufs` are all candidates', called `names`."""
     from lib.compress import release as chosen
-    from lib.compress.frontier_variants import read_frontier
+    from lib.compress.frontier_variants import read_choice
 
     by_name = dict(zip(names, ggufs, strict=True))
-    metrics = chosen.place(read_frontier(table).choice, by_name, files, settings, threads)
+    metrics = chosen.place(read_choice(table), by_name, files, settings, threads)
     return Result(metrics=metrics, gates=[chosen.gate(files, settings.max_file_bytes)])

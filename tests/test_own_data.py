@@ -121,6 +121,9 @@ def test_without_a_verifier_nothing_is_claimed_and_the_build_ends(tmp_path: Path
     assert {json.loads(line)["reason"] for line in results} == {"no verifier"}
     assert any(json.loads(line)["text"] for line in results)
     assert (own.root / "phase1a/gguf/tuned/model-q8_0.gguf").read_bytes()[:4] == b"GGUF"
+    assert own.json("phase2/release/metrics.json") == dict.fromkeys(
+        ("release_bytes", "release_packed_bytes", "mobile_bytes", "mobile_packed_bytes"), 0
+    )
 
 
 def test_paths_are_taken_from_the_projects_folder(tmp_path: Path) -> None:

@@ -83,9 +83,13 @@ def frontier(
     return choice.metrics() | promised | {"plan_possible": sum(row.possible for row in plan)}, []
 
 
-def read_frontier(path: Path) -> Frontier:
-    """What `frontier` wrote as its table."""
-    return msgspec.json.decode(path.read_bytes(), type=Frontier)
+class _Chosen(msgspec.Struct):
+    choice: Choice
+
+
+def read_choice(path: Path) -> Choice:
+    """What `frontier` chose, of its table; the rest of it has no numbers where no answer could be judged."""
+    return msgspec.json.decode(path.read_bytes(), type=_Chosen).choice
 
 
 def read_name(path: Path) -> str:

@@ -22,7 +22,7 @@ from lib.compress.gguf_settings import (
 from lib.data import jsonl
 from lib.data.rows import Message, Row, identified
 from lib.errors import ConfigError
-from lib.evaluate.results import Harness, ResultRow, Results, write_results
+from lib.evaluate.results import Harness, Outcome, ResultRow, Results, write_results
 from lib.model.gguf_export import export
 from lib.result import Gate
 
@@ -108,14 +108,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     return made
 
 
-def answers(path: Path, passed: int) -> Path:
+def answers(path: Path, passed: int, failed: Outcome = "fail") -> Path:
     harness = Harness(
         template_sha="t", tokenizer_sha="k", limits={}, decoding="greedy", engine={}, precision="gguf", judge_sha="j",
         rows_sha="r", n=20,
     )  # fmt: skip
     rows = [
         ResultRow(
-            id=str(at), domain="d", source="s", outcome="pass" if at < passed else "fail", finish="stop", tokens=1,
+            id=str(at), domain="d", source="s", outcome="pass" if at < passed else failed, finish="stop", tokens=1,
             text="",
         )
         for at in range(20)
@@ -171,13 +171,27 @@ def test_finalists_are_placed_judged_and_one_is_chosen(root: Root, tmp_path: Pat
         files=root.files, grid=grid, parent=parent, named=named, results=results,
         table=tmp_path / "table.json", picture=tmp_path / "frontier.svg", parameters=100_000, settings=FRONTIER, **SEED,
     )  # fmt: skip
-    table = frontier_variants.read_frontier(tmp_path / "table.json")
+    table = msgspec.json.decode((tmp_path / "table.json").read_bytes(), type=frontier_variants.Frontier)
+    assert frontier_variants.read_choice(tmp_path / "table.json") == table.choice
     sizes = {each.name: each.bytes for each in table.candidates}
     assert table.choice.release == min(names[1:], key=sizes.__getitem__)
     assert table.choice.verdicts[names[0]] == "too few answers kept"
     assert metrics["release_chosen"] == 1 and metrics["plan_possible"] == 0
     assert table.choice.release in (tmp_path / "frontier.svg").read_text(encoding="utf-8")
     assert sizes == {each.name: each.gguf.stat().st_size for each in root.files}
+
+
+def test_where_nothing_is_judged_nothing_is_chosen(root: Root, tmp_path: Path) -> None:
+    """Without a verifier the shares of the table are no numbers; its choice is read all the same."""
+    unjudged = answers(tmp_path / "none.jsonl", 0, "not_evaluated")
+    (tmp_path / "name.json").write_text('"Q8_0"')
+    frontier_variants.frontier(
+        files=root.files, grid=root.path("grid.json"), parent=unjudged, named=[tmp_path / "name.json"],
+        results=[unjudged], table=tmp_path / "table.json", picture=tmp_path / "frontier.svg", parameters=100_000,
+        settings=FRONTIER, **SEED,
+    )  # fmt: skip
+    choice = frontier_variants.read_choice(tmp_path / "table.json")
+    assert (choice.release, choice.mobile) == (None, None) and choice.verdicts == {"Q8_0": "too few answers kept"}
 
 
 def test_a_final_without_a_candidate_is_an_error(root: Root, tmp_path: Path) -> None:
